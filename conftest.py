@@ -1,0 +1,107 @@
+"""The cast of all tests, and how to make what they need."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+# Tests speak English and keep away from the data of a running site.
+os.environ.update(
+    DEBUG="false",
+    SECRET_KEY="tests-only-" + "x" * 50,
+    SITE_URL="http://testserver",
+    LANGUAGE_CODE="en",
+    TIME_ZONE="Europe/Moscow",
+    VAR_DIR=tempfile.mkdtemp(prefix="vestnik-tests-"),
+)
+
+from datetime import timedelta  # noqa: E402
+
+import pytest  # noqa: E402
+from django.contrib.auth.models import Group  # noqa: E402
+from django.core.cache import cache  # noqa: E402
+from django.test import Client as Browser  # noqa: E402
+from django.utils import timezone  # noqa: E402
+
+from accounts.models import EDITORS, MANAGERS, USERS, User  # noqa: E402
+from mailings.models import Client, Mailing, Message  # noqa: E402
+
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture(autouse=True)
+def plain_settings(settings, tmp_path):
+    """Hash passwords fast, serve static files unhashed, keep uploads in the test's folder."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    settings.STORAGES = {
+        **settings.STORAGES,
+        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    }
+    settings.MEDIA_ROOT = tmp_path / "media"
+    cache.clear()
+
+
+def make_user(email: str, role: str | None = USERS, **fields) -> User:
+    user = User.objects.create_user(email, PASSWORD, **fields)
+    if role:
+        user.groups.add(Group.objects.get(name=role))
+    user.emailaddress_set.create(email=user.email, verified=True, primary=True)
+    return user
+
+
+def make_client(owner: User, email: str = "ivan@example.com", **fields) -> Client:
+    fields.setdefault("full_name", "Ivan Petrov")
+    return Client.objects.create(owner=owner, email=email, **fields)
+
+
+def make_message(owner: User, subject: str = "News", text: str = "<p>Hello!</p>") -> Message:
+    return Message.objects.create(owner=owner, subject=subject, body=[("text", text)])
+
+
+def make_mailing(owner: User, *, clients: list[Client] | None = None, **fields) -> Mailing:
+    """Make a mailing that starts in an hour, unless told otherwise."""
+    fields.setdefault("name", "Weekly news")
+    fields.setdefault("starts_at", timezone.now() + timedelta(hours=1))
+    if "message" not in fields:
+        fields["message"] = make_message(owner)
+    mailing = Mailing.objects.create(owner=owner, **fields)
+    mailing.clients.set(clients or [])
+    return mailing
+
+
+@pytest.fixture
+def owner(db) -> User:
+    return make_user("owner@example.com", company="Romashka", first_name="Olga")
+
+
+@pytest.fixture
+def stranger(db) -> User:
+    return make_user("stranger@example.com", company="Vasilyok", first_name="Semyon")
+
+
+@pytest.fixture
+def manager(db) -> User:
+    return make_user("manager@example.com", MANAGERS, first_name="Maria")
+
+
+@pytest.fixture
+def editor(db) -> User:
+    return make_user("editor@example.com", EDITORS, first_name="Egor")
+
+
+@pytest.fixture
+def administrator(db) -> User:
+    return make_user("admin@example.com", None, is_superuser=True, is_staff=True)
+
+
+@pytest.fixture
+def browser():
+    """Return a function that gives a test client, logged in as the user if there is one."""
+
+    def open_browser(user: User | None = None, **options) -> Browser:
+        client = Browser(**options)
+        if user:
+            client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+        return client
+
+    return open_browser

@@ -1,0 +1,630 @@
+"""What users keep (clients, messages, mailings) and what sending records (runs, the ledger).
+
+States and who moves them:
+
+    Mailing   created -> started -> finished       (a later start arms a finished one again)
+    Attempt   running -> success | partial | failure   (only when its sums add up)
+    Delivery  planned -> sending -> accepted | rejected | deferred | unknown
+              deferred -> sending; planned | deferred -> skipped; sending -> planned (given back)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.core.validators import validate_image_file_extension
+from django.db import models, transaction
+from django.db.models import F, Q
+from django.db.models.functions import Lower
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from wagtail.admin.panels import FieldPanel
+from wagtail.fields import StreamField
+from wagtail.models import PreviewableMixin, RevisionMixin
+from wagtail.search import index
+
+from mailings.blocks import LetterBlock
+from mailings.delivery import schedule
+from mailings.validators import validate_address, validate_line
+
+if TYPE_CHECKING:
+    from accounts.models import User
+
+
+class OwnedQuerySet(models.QuerySet):
+    """Rows that belong to one user. Who may see which is decided in permissions.py alone."""
+
+    def owned_by(self, user: User) -> OwnedQuerySet:
+        return self.filter(owner=user)
+
+
+class Owned(models.Model):
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        related_name="%(class)ss",
+        verbose_name=_("owner"),
+        editable=False,
+    )
+
+    class Meta:
+        abstract = True
+
+
+# --- What users keep ------------------------------------------------------------------------
+
+
+class ClientQuerySet(OwnedQuerySet):
+    def subscribed(self) -> ClientQuerySet:
+        return self.filter(unsubscribed_at=None)
+
+    def unique_addresses(self) -> int:
+        """Count addresses once each, whatever their case and however many owners have them."""
+        return self.aggregate(n=models.Count(Lower("email"), distinct=True))["n"]
+
+
+class ClientList(index.Indexed, Owned):
+    name = models.CharField(_("name"), max_length=150, validators=[validate_line])
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+
+    objects = OwnedQuerySet.as_manager()
+
+    search_fields = [index.SearchField("name"), index.AutocompleteField("name"), index.FilterField("owner_id")]
+
+    class Meta:
+        verbose_name = _("client list")
+        verbose_name_plural = _("client lists")
+        ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(
+                "owner",
+                Lower("name"),
+                name="client_list_name_unique",
+                violation_error_message=_("You already have a list with this name."),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Client(Owned):
+    """A person who receives mailings. Clients never log in."""
+
+    email = models.CharField(
+        _("e-mail"), max_length=254, validators=[validate_address], help_text=_("Where letters go.")
+    )
+    full_name = models.CharField(
+        _("full name"),
+        max_length=200,
+        validators=[validate_line],
+        help_text=_("Letters can greet the client by it: {{ client.full_name }}."),
+    )
+    comment = models.TextField(
+        _("comment"), blank=True, max_length=2000, help_text=_("Only you see it.")
+    )
+    lists = models.ManyToManyField(
+        ClientList, verbose_name=_("lists"), related_name="clients", blank=True
+    )
+    unsubscribed_at = models.DateTimeField(_("unsubscribed"), null=True, blank=True, editable=False)
+    created_at = models.DateTimeField(_("added"), auto_now_add=True)
+
+    objects = ClientQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("client")
+        verbose_name_plural = _("clients")
+        ordering = ["full_name", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                "owner",
+                Lower("email"),
+                name="client_email_unique",
+                violation_error_message=_("You already have a client with this e-mail."),
+            )
+        ]
+        indexes = [
+            # The list in the workspace: own rows in the order of names.
+            models.Index(fields=["owner", "full_name", "id"], name="client_owner_name"),
+            # Home: the number of unique addresses.
+            models.Index(Lower("email"), name="client_email_lower"),
+        ]
+
+    def __str__(self) -> str:
+        return self.full_name
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if self.unsubscribed_at is None:
+            self.unsubscribed_at = Suppression.objects.moment(self.owner_id, self.email)
+        super().save(*args, **kwargs)
+
+    def unsubscribe(self) -> None:
+        """Stop all letters of the owner to this address, also if the client is added anew."""
+        now = timezone.now()
+        with transaction.atomic():
+            Client.objects.filter(pk=self.pk, unsubscribed_at=None).update(unsubscribed_at=now)
+            Suppression.objects.add(self.owner_id, self.email, now)
+
+    def resubscribe(self) -> None:
+        """Take back an unsubscription, at the client's own wish."""
+        with transaction.atomic():
+            Suppression.objects.remove(self.owner_id, self.email)
+            Client.objects.filter(pk=self.pk).update(unsubscribed_at=None)
+
+
+class SuppressionManager(models.Manager):
+    def moment(self, owner_id: int, email: str) -> datetime | None:
+        """Return when this address refused the owner's letters, or None."""
+        rows = self.filter(owner_id=owner_id, address_hash=hash_address(email))
+        return rows.values_list("created_at", flat=True).first()
+
+    def add(self, owner_id: int, email: str, moment: datetime) -> None:
+        self.get_or_create(
+            owner_id=owner_id,
+            address_hash=hash_address(email),
+            defaults={"created_at": moment},
+        )
+
+    def remove(self, owner_id: int, email: str) -> None:
+        self.filter(owner_id=owner_id, address_hash=hash_address(email)).delete()
+
+
+class Suppression(models.Model):
+    """An address that refused an owner's letters. It outlives the client's row, so only a
+    keyed hash of the address is kept."""
+
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    address_hash = models.CharField(max_length=64)
+    created_at = models.DateTimeField()
+
+    objects = SuppressionManager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["owner", "address_hash"], name="suppression_unique")
+        ]
+
+    def __str__(self) -> str:
+        return f"suppression {self.pk}"
+
+
+def hash_address(email: str) -> str:
+    """Return a keyed hash of an address, the same whatever its case."""
+    key = settings.SECRET_KEY.encode()
+    return hmac.new(key, b"suppression:" + email.lower().encode(), hashlib.sha256).hexdigest()
+
+
+class Picture(Owned):
+    """An image for letters. Users do not see the site's image library, nor each other's."""
+
+    title = models.CharField(_("title"), max_length=150, validators=[validate_line])
+    file = models.ImageField(
+        _("file"),
+        upload_to="pictures/",
+        validators=[validate_image_file_extension],
+        width_field="width",
+        height_field="height",
+        help_text=_("JPEG, PNG or WebP, up to 5 MB."),
+    )
+    width = models.PositiveIntegerField(editable=False, default=0)
+    height = models.PositiveIntegerField(editable=False, default=0)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = OwnedQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("picture")
+        verbose_name_plural = _("pictures")
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class Message(PreviewableMixin, RevisionMixin, index.Indexed, Owned):
+    """What is written once and sent by any number of mailings."""
+
+    subject = models.CharField(
+        _("subject"),
+        max_length=200,
+        validators=[validate_line],
+        help_text=_("May hold fields, such as {{ client.full_name }}."),
+    )
+    body = StreamField(LetterBlock(), verbose_name=_("body"), blank=False)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    updated_at = models.DateTimeField(_("changed"), auto_now=True)
+
+    objects = OwnedQuerySet.as_manager()
+
+    panels = [FieldPanel("subject"), FieldPanel("body")]
+    search_fields = [
+        index.SearchField("subject"),
+        index.AutocompleteField("subject"),
+        index.FilterField("owner_id"),
+    ]
+
+    class Meta:
+        verbose_name = _("message")
+        verbose_name_plural = _("messages")
+        ordering = ["-updated_at"]
+
+    def __str__(self) -> str:
+        return self.subject
+
+
+class MailingQuerySet(OwnedQuerySet):
+    def allowed(self) -> MailingQuerySet:
+        """Return mailings that nobody switched off, of owners who are not blocked."""
+        return self.filter(is_active=True, owner__is_active=True)
+
+    def active(self) -> MailingQuerySet:
+        """Return mailings that will still send something."""
+        return self.allowed().exclude(status=Mailing.Status.FINISHED)
+
+    def finished(self) -> MailingQuerySet:
+        return self.filter(status=Mailing.Status.FINISHED)
+
+    def due(self, now: datetime) -> MailingQuerySet:
+        return self.allowed().filter(next_run_at__lte=now).order_by("next_run_at")
+
+    def outlived(self, now: datetime) -> MailingQuerySet:
+        """Return mailings whose window has passed and that have no run at work."""
+        running = Attempt.objects.filter(mailing=models.OuterRef("pk")).running()
+        return (
+            self.exclude(status=Mailing.Status.FINISHED)
+            .filter(ends_at__lte=now)
+            .exclude(models.Exists(running))
+        )
+
+
+class Mailing(Owned):
+    """A message, its audience and its timetable."""
+
+    class Periodicity(models.TextChoices):
+        ONCE = "once", _("once")
+        DAILY = "daily", _("daily")
+        WEEKLY = "weekly", _("weekly")
+        MONTHLY = "monthly", _("monthly")
+
+    class Status(models.TextChoices):
+        CREATED = "created", _("created")
+        STARTED = "started", _("started")
+        FINISHED = "finished", _("finished")
+
+    class Doubt(models.TextChoices):
+        RESEND = "resend", _("send it again")
+        LEAVE = "leave", _("leave it as unknown")
+
+    name = models.CharField(
+        _("name"), max_length=150, validators=[validate_line], help_text=_("Only you see it.")
+    )
+    message = models.ForeignKey(
+        Message, on_delete=models.PROTECT, related_name="mailings", verbose_name=_("message")
+    )
+    all_clients = models.BooleanField(
+        _("everybody"), default=False, help_text=_("All your clients at the moment of sending.")
+    )
+    lists = models.ManyToManyField(
+        ClientList, verbose_name=_("lists"), related_name="mailings", blank=True
+    )
+    clients = models.ManyToManyField(
+        Client, verbose_name=_("clients"), related_name="mailings", blank=True
+    )
+    starts_at = models.DateTimeField(_("first sending"), default=timezone.now)
+    ends_at = models.DateTimeField(
+        _("end"),
+        null=True,
+        blank=True,
+        help_text=_("Nothing is sent after it. Leave it empty for no end."),
+    )
+    periodicity = models.CharField(
+        _("periodicity"), max_length=8, choices=Periodicity, default=Periodicity.ONCE
+    )
+    in_doubt = models.CharField(
+        _("if the mail server's answer was lost"),
+        max_length=8,
+        choices=Doubt,
+        default=Doubt.RESEND,
+        help_text=_(
+            "The connection may break after a letter is handed over and before the server "
+            "confirms it. Sent again, it may arrive twice; left, it may never arrive."
+        ),
+    )
+    status = models.CharField(
+        _("status"), max_length=8, choices=Status, default=Status.CREATED, editable=False
+    )
+    is_active = models.BooleanField(_("switched on"), default=True)
+    disabled_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        verbose_name=_("switched off by"),
+        editable=False,
+    )
+    disabled_reason = models.CharField(_("reason"), max_length=500, blank=True, editable=False)
+    next_run_at = models.DateTimeField(_("next run"), null=True, blank=True, editable=False)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    updated_at = models.DateTimeField(_("changed"), auto_now=True)
+
+    objects = MailingQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("mailing")
+        verbose_name_plural = _("mailings")
+        ordering = ["-created_at", "-id"]
+        permissions = [("stop_mailing", "Can switch any mailing off and on")]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(ends_at=None) | Q(ends_at__gt=F("starts_at")),
+                name="mailing_ends_after_start",
+                violation_error_message=_("The end must be later than the first sending."),
+            )
+        ]
+        indexes = [
+            # The clock, once a second: what is due.
+            models.Index(
+                fields=["next_run_at"], name="mailing_due", condition=Q(next_run_at__isnull=False)
+            ),
+            # The workspace: own rows, newest first.
+            models.Index(fields=["owner", "-created_at"], name="mailing_owner"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save, compute the next run anew and wake a worker if something may be due."""
+        if kwargs.get("update_fields") is None:
+            self.plan(timezone.now())
+        super().save(*args, **kwargs)
+        transaction.on_commit(self.wake_worker)
+
+    def wake_worker(self) -> None:
+        # tasks -> delivery -> models
+        from mailings import tasks
+
+        if self.next_run_at and self.next_run_at <= timezone.now():
+            tasks.ring()
+
+    def plan(self, now: datetime) -> None:
+        """Set `next_run_at` and `status` from the timetable and the runs so far; save nothing."""
+        slots = schedule.Timetable(self.starts_at, self.periodicity, self.owner.zone, self.ends_at)
+        last = self.attempts.aggregate(last=models.Max("slot"))["last"] if self.pk else None
+        self.next_run_at = slots.next_run(now, after=last)
+        if self.next_run_at is not None:
+            self.status = self.Status.STARTED if last else self.Status.CREATED
+        elif self.pk and self.attempts.running().exists():
+            self.status = self.Status.STARTED
+        else:
+            self.status = self.Status.FINISHED
+
+    def upcoming(self, count: int) -> list[datetime]:
+        """Return the next `count` moments at which this mailing will run."""
+        if self.next_run_at is None:
+            return []
+        slots = schedule.Timetable(self.starts_at, self.periodicity, self.owner.zone, self.ends_at)
+        return slots.upcoming(self.next_run_at, count)
+
+    def audience(self) -> ClientQuerySet:
+        """Return everybody whom a run opened now would count, the unsubscribed among them."""
+        own = Client.objects.filter(owner_id=self.owner_id)
+        if self.all_clients:
+            return own
+        chosen = Q(pk__in=self.clients.through.objects.filter(mailing=self).values("client"))
+        listed = Client.lists.through.objects.filter(
+            clientlist__in=self.lists.through.objects.filter(mailing=self).values("clientlist")
+        )
+        return own.filter(chosen | Q(pk__in=listed.values("client")))
+
+    def switch_off(self, *, by: User, reason: str = "") -> None:
+        """Stop the mailing at once; a run at work sends nothing more."""
+        self.is_active, self.disabled_by, self.disabled_reason = False, by, reason
+        self.save(update_fields=["is_active", "disabled_by", "disabled_reason", "updated_at"])
+
+    def switch_on(self, *, by: User) -> None:
+        """Let the mailing go on.
+
+        Raises `PermissionError` where `by` is the owner and somebody else switched it off.
+        """
+        if self.is_held_from(by):
+            raise PermissionError("Somebody else switched this mailing off.")
+        self.is_active, self.disabled_by, self.disabled_reason = True, None, ""
+        self.save()
+        # A run that stood still has no due slot of its own.
+        from mailings import tasks
+
+        transaction.on_commit(tasks.ring)
+
+    def is_held_from(self, user: User) -> bool:
+        """Return whether somebody other than its owner keeps the mailing switched off."""
+        held = not self.is_active and self.disabled_by_id not in (None, self.owner_id)
+        return held and not user.has_perm("mailings.stop_mailing")
+
+
+# --- What sending records -------------------------------------------------------------------
+
+
+class AttemptQuerySet(models.QuerySet):
+    def running(self) -> AttemptQuerySet:
+        return self.filter(status=Attempt.Status.RUNNING)
+
+    def sums(self) -> dict[str, int]:
+        """Return planned, accepted, rejected, skipped and unknown, added up over all rows."""
+        names = ("planned", "accepted", "rejected", "skipped", "unknown")
+        totals = self.aggregate(**{name: models.Sum(name, default=0) for name in names})
+        return totals
+
+
+class Attempt(models.Model):
+    """One run of a mailing: when it was, whether it worked, what the mail server said."""
+
+    class Status(models.TextChoices):
+        RUNNING = "running", _("at work")
+        SUCCESS = "success", _("success")
+        PARTIAL = "partial", _("partial success")
+        FAILURE = "failure", _("failure")
+
+    mailing = models.ForeignKey(
+        Mailing, on_delete=models.CASCADE, related_name="attempts", verbose_name=_("mailing")
+    )
+    message = models.ForeignKey(
+        Message,
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="attempts",
+        verbose_name=_("message"),
+    )
+    slot = models.DateTimeField(_("planned for"))
+    started_at = models.DateTimeField(_("started"), default=timezone.now)
+    last_attempt_at = models.DateTimeField(_("last attempt"), null=True, blank=True)
+    finished_at = models.DateTimeField(_("finished"), null=True, blank=True)
+    status = models.CharField(
+        _("status"), max_length=8, choices=Status, default=Status.RUNNING
+    )
+    server_response = models.TextField(_("mail server's reply"), blank=True)
+    planned = models.PositiveIntegerField(_("planned"), default=0)
+    accepted = models.PositiveIntegerField(_("accepted"), default=0)
+    rejected = models.PositiveIntegerField(_("rejected"), default=0)
+    skipped = models.PositiveIntegerField(_("skipped"), default=0)
+    unknown = models.PositiveIntegerField(_("unknown"), default=0)
+    # The message as it was when the run opened.
+    subject = models.CharField(_("subject"), max_length=400, blank=True)
+    html = models.TextField(blank=True)
+    text = models.TextField(blank=True)
+
+    objects = AttemptQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("attempt")
+        verbose_name_plural = _("attempts")
+        ordering = ["-started_at", "-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["mailing", "slot"], name="attempt_one_per_slot"),
+            models.CheckConstraint(
+                condition=Q(status="running")
+                | Q(planned=F("accepted") + F("rejected") + F("skipped") + F("unknown")),
+                name="attempt_adds_up",
+            ),
+        ]
+        indexes = [
+            # The clock, once a second: runs at work.
+            models.Index(
+                fields=["started_at"], name="attempt_running", condition=Q(status="running")
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.mailing} {self.slot:%Y-%m-%d %H:%M}"
+
+    @property
+    def done(self) -> int:
+        return self.accepted + self.rejected + self.skipped + self.unknown
+
+    @property
+    def left(self) -> int:
+        return self.planned - self.done
+
+
+class Delivery(models.Model):
+    """What happened to one recipient of one run: the ledger."""
+
+    class Status(models.TextChoices):
+        PLANNED = "planned", _("planned")
+        SENDING = "sending", _("being sent")
+        DEFERRED = "deferred", _("will be tried again")
+        ACCEPTED = "accepted", _("accepted")
+        REJECTED = "rejected", _("rejected")
+        SKIPPED = "skipped", _("skipped")
+        UNKNOWN = "unknown", _("unknown")
+
+    OPEN = (Status.PLANNED, Status.SENDING, Status.DEFERRED)
+
+    # The unique pair is the index by attempt as well.
+    attempt = models.ForeignKey(
+        Attempt, on_delete=models.CASCADE, related_name="deliveries", db_index=False
+    )
+    client = models.ForeignKey(
+        Client, null=True, on_delete=models.SET_NULL, related_name="deliveries"
+    )
+    email = models.CharField(_("e-mail"), max_length=254)
+    status = models.CharField(_("status"), max_length=8, choices=Status, default=Status.PLANNED)
+    tries = models.PositiveSmallIntegerField(_("tries"), default=0)
+    next_try_at = models.DateTimeField(_("next try"), null=True, blank=True)
+    code = models.PositiveSmallIntegerField(_("code"), null=True, blank=True)
+    response = models.CharField(_("mail server's reply"), max_length=500, blank=True)
+    updated_at = models.DateTimeField(_("changed"), default=timezone.now)
+
+    class Meta:
+        verbose_name = _("delivery")
+        verbose_name_plural = _("deliveries")
+        ordering = ["id"]
+        # No index holds the status: PostgreSQL then writes a result without touching one.
+        constraints = [
+            models.UniqueConstraint(fields=["attempt", "client"], name="delivery_one_per_client")
+        ]
+
+    def __str__(self) -> str:
+        return f"delivery {self.pk}"
+
+
+class Chunk(models.Model):
+    """Some hundred neighbouring deliveries of a run: what one worker takes at a time.
+
+    `due_at` says when there is something to do in it, None when all its rows are final. A
+    worker holds it while `leased_until` lies ahead; a dead worker's lease simply runs out.
+    """
+
+    attempt = models.ForeignKey(Attempt, on_delete=models.CASCADE, related_name="chunks")
+    first_id = models.BigIntegerField()
+    last_id = models.BigIntegerField()
+    due_at = models.DateTimeField(null=True)
+    worker = models.CharField(max_length=40, blank=True)
+    leased_until = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [
+            # Workers look for the next chunk; finished ones leave the index.
+            models.Index(fields=["due_at", "id"], name="chunk_due", condition=Q(due_at__isnull=False))
+        ]
+
+    def __str__(self) -> str:
+        return f"chunk {self.pk} of attempt {self.attempt_id}"
+
+
+class MailServer(models.Model):
+    """What all workers know of the mail server: whether it answers, when to try it again, and
+    how far the letters of the rate limit are handed out already."""
+
+    name = models.CharField(max_length=200, unique=True)
+    trouble_since = models.DateTimeField(null=True, blank=True)
+    next_try_at = models.DateTimeField(null=True, blank=True)
+    failures = models.PositiveIntegerField(default=0)
+    response = models.CharField(max_length=500, blank=True)
+    paced_until = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class WorkerQuerySet(models.QuerySet):
+    def alive(self, now: datetime) -> WorkerQuerySet:
+        return self.filter(seen_at__gt=now - timedelta(seconds=30))
+
+
+class Worker(models.Model):
+    """A `qcluster` host that says every few seconds that it is alive."""
+
+    name = models.CharField(max_length=100, unique=True)
+    started_at = models.DateTimeField(default=timezone.now)
+    seen_at = models.DateTimeField(default=timezone.now)
+
+    objects = WorkerQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,62 @@
+"""Who may do what with rows that users own: one policy, asked by every view."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.db.models import Model, QuerySet
+from wagtail.permission_policies import OwnershipPermissionPolicy
+from wagtail.permissions import register_permission_policy
+
+from accounts.models import User
+
+
+class OwnedModelPolicy(OwnershipPermissionPolicy):
+    """Owners work on their own rows; the `view` permission opens all rows for reading.
+
+    Under Wagtail's OwnershipPermissionPolicy the `add` permission means: create, and edit and
+    delete one's own. It knows no `view`, which is what managers have.
+    """
+
+    def user_has_permission(self, user: User, action: str) -> bool:
+        if action == "view":
+            return self._views_all(user) or super().user_has_permission(user, "change")
+        return super().user_has_permission(user, action)
+
+    def user_has_any_permission(self, user: User, actions: Iterable[str]) -> bool:
+        return any(self.user_has_permission(user, action) for action in actions)
+
+    def user_has_any_permission_for_instance(
+        self, user: User, actions: Iterable[str], instance: Model
+    ) -> bool:
+        if "view" in actions:
+            if self._views_all(user):
+                return True
+            actions = {*actions, "change"}
+        return super().user_has_any_permission_for_instance(user, actions, instance)
+
+    def user_has_permission_for_instance(self, user: User, action: str, instance: Model) -> bool:
+        return self.user_has_any_permission_for_instance(user, {action}, instance)
+
+    def instances_user_has_any_permission_for(
+        self, user: User, actions: Iterable[str]
+    ) -> QuerySet:
+        if "view" in actions:
+            if self._views_all(user):
+                return self.model._default_manager.all()
+            actions = {*actions, "change"}
+        return super().instances_user_has_any_permission_for(user, actions)
+
+    def instances_user_has_permission_for(self, user: User, action: str) -> QuerySet:
+        return self.instances_user_has_any_permission_for(user, {action})
+
+    def _views_all(self, user: User) -> bool:
+        return user.is_active and user.has_perm(self._get_permission_name("view"))
+
+
+def register() -> None:
+    """Register the policies; called before anything asks for one (`AppConfig.ready`)."""
+    from mailings.models import Client, ClientList, Mailing, Message, Picture
+
+    for model in (Client, ClientList, Mailing, Message, Picture):
+        register_permission_policy(model, OwnedModelPolicy(model, owner_field_name="owner"))
