@@ -73,7 +73,11 @@ class ClientList(index.Indexed, Owned):
 
     objects = OwnedQuerySet.as_manager()
 
-    search_fields = [index.SearchField("name"), index.AutocompleteField("name"), index.FilterField("owner_id")]
+    search_fields = [
+        index.SearchField("name"),
+        index.AutocompleteField("name"),
+        index.FilterField("owner_id"),
+    ]
 
     class Meta:
         verbose_name = _("client list")
@@ -484,9 +488,7 @@ class Attempt(models.Model):
     started_at = models.DateTimeField(_("started"), default=timezone.now)
     last_attempt_at = models.DateTimeField(_("last attempt"), null=True, blank=True)
     finished_at = models.DateTimeField(_("finished"), null=True, blank=True)
-    status = models.CharField(
-        _("status"), max_length=8, choices=Status, default=Status.RUNNING
-    )
+    status = models.CharField(_("status"), max_length=8, choices=Status, default=Status.RUNNING)
     server_response = models.TextField(_("mail server's reply"), blank=True)
     planned = models.PositiveIntegerField(_("planned"), default=0)
     accepted = models.PositiveIntegerField(_("accepted"), default=0)
@@ -590,7 +592,9 @@ class Chunk(models.Model):
     class Meta:
         indexes = [
             # Workers look for the next chunk; finished ones leave the index.
-            models.Index(fields=["due_at", "id"], name="chunk_due", condition=Q(due_at__isnull=False))
+            models.Index(
+                fields=["due_at", "id"], name="chunk_due", condition=Q(due_at__isnull=False)
+            )
         ]
 
     def __str__(self) -> str:

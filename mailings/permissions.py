@@ -38,9 +38,7 @@ class OwnedModelPolicy(OwnershipPermissionPolicy):
     def user_has_permission_for_instance(self, user: User, action: str, instance: Model) -> bool:
         return self.user_has_any_permission_for_instance(user, {action}, instance)
 
-    def instances_user_has_any_permission_for(
-        self, user: User, actions: Iterable[str]
-    ) -> QuerySet:
+    def instances_user_has_any_permission_for(self, user: User, actions: Iterable[str]) -> QuerySet:
         if "view" in actions:
             if self._views_all(user):
                 return self.model._default_manager.all()

@@ -14,4 +14,6 @@ def ring() -> None:
     try:
         async_task("mailings.tasks.run_pass", task_name="mailing pass")
     except Exception:  # noqa: BLE001 - whatever the broker raises, saving goes on
-        logger.warning("The queue could not be reached; the clock will start the work.", exc_info=True)
+        logger.warning(
+            "The queue could not be reached; the clock will start the work.", exc_info=True
+        )

@@ -14,262 +14,769 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('wagtailcore', '0098_apitoken'),
+        ("wagtailcore", "0098_apitoken"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Attempt',
+            name="Attempt",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('slot', models.DateTimeField(verbose_name='planned for')),
-                ('started_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='started')),
-                ('last_attempt_at', models.DateTimeField(blank=True, null=True, verbose_name='last attempt')),
-                ('finished_at', models.DateTimeField(blank=True, null=True, verbose_name='finished')),
-                ('status', models.CharField(choices=[('running', 'at work'), ('success', 'success'), ('partial', 'partial success'), ('failure', 'failure')], default='running', max_length=8, verbose_name='status')),
-                ('server_response', models.TextField(blank=True, verbose_name="mail server's reply")),
-                ('planned', models.PositiveIntegerField(default=0, verbose_name='planned')),
-                ('accepted', models.PositiveIntegerField(default=0, verbose_name='accepted')),
-                ('rejected', models.PositiveIntegerField(default=0, verbose_name='rejected')),
-                ('skipped', models.PositiveIntegerField(default=0, verbose_name='skipped')),
-                ('unknown', models.PositiveIntegerField(default=0, verbose_name='unknown')),
-                ('subject', models.CharField(blank=True, max_length=400, verbose_name='subject')),
-                ('html', models.TextField(blank=True)),
-                ('text', models.TextField(blank=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("slot", models.DateTimeField(verbose_name="planned for")),
+                (
+                    "started_at",
+                    models.DateTimeField(default=django.utils.timezone.now, verbose_name="started"),
+                ),
+                (
+                    "last_attempt_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="last attempt"),
+                ),
+                (
+                    "finished_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="finished"),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("running", "at work"),
+                            ("success", "success"),
+                            ("partial", "partial success"),
+                            ("failure", "failure"),
+                        ],
+                        default="running",
+                        max_length=8,
+                        verbose_name="status",
+                    ),
+                ),
+                (
+                    "server_response",
+                    models.TextField(blank=True, verbose_name="mail server's reply"),
+                ),
+                ("planned", models.PositiveIntegerField(default=0, verbose_name="planned")),
+                ("accepted", models.PositiveIntegerField(default=0, verbose_name="accepted")),
+                ("rejected", models.PositiveIntegerField(default=0, verbose_name="rejected")),
+                ("skipped", models.PositiveIntegerField(default=0, verbose_name="skipped")),
+                ("unknown", models.PositiveIntegerField(default=0, verbose_name="unknown")),
+                ("subject", models.CharField(blank=True, max_length=400, verbose_name="subject")),
+                ("html", models.TextField(blank=True)),
+                ("text", models.TextField(blank=True)),
             ],
             options={
-                'verbose_name': 'attempt',
-                'verbose_name_plural': 'attempts',
-                'ordering': ['-started_at', '-id'],
+                "verbose_name": "attempt",
+                "verbose_name_plural": "attempts",
+                "ordering": ["-started_at", "-id"],
             },
         ),
         migrations.CreateModel(
-            name='MailServer',
+            name="MailServer",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=200, unique=True)),
-                ('trouble_since', models.DateTimeField(blank=True, null=True)),
-                ('next_try_at', models.DateTimeField(blank=True, null=True)),
-                ('failures', models.PositiveIntegerField(default=0)),
-                ('response', models.CharField(blank=True, max_length=500)),
-                ('paced_until', models.DateTimeField(blank=True, null=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=200, unique=True)),
+                ("trouble_since", models.DateTimeField(blank=True, null=True)),
+                ("next_try_at", models.DateTimeField(blank=True, null=True)),
+                ("failures", models.PositiveIntegerField(default=0)),
+                ("response", models.CharField(blank=True, max_length=500)),
+                ("paced_until", models.DateTimeField(blank=True, null=True)),
             ],
         ),
         migrations.CreateModel(
-            name='Worker',
+            name="Worker",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=100, unique=True)),
-                ('started_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('seen_at', models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=100, unique=True)),
+                ("started_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("seen_at", models.DateTimeField(default=django.utils.timezone.now)),
             ],
         ),
         migrations.CreateModel(
-            name='ClientList',
+            name="ClientList",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=150, validators=[mailings.validators.validate_line], verbose_name='name')),
-                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created')),
-                ('owner', models.ForeignKey(editable=False, on_delete=django.db.models.deletion.CASCADE, related_name='%(class)ss', to=settings.AUTH_USER_MODEL, verbose_name='owner')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "name",
+                    models.CharField(
+                        max_length=150,
+                        validators=[mailings.validators.validate_line],
+                        verbose_name="name",
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created")),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        editable=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="%(class)ss",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="owner",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'client list',
-                'verbose_name_plural': 'client lists',
-                'ordering': ['name'],
+                "verbose_name": "client list",
+                "verbose_name_plural": "client lists",
+                "ordering": ["name"],
             },
             bases=(modelsearch.index.Indexed, models.Model),
         ),
         migrations.CreateModel(
-            name='Client',
+            name="Client",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('email', models.CharField(help_text='Where letters go.', max_length=254, validators=[mailings.validators.validate_address], verbose_name='e-mail')),
-                ('full_name', models.CharField(help_text='Letters can greet the client by it: {{ client.full_name }}.', max_length=200, validators=[mailings.validators.validate_line], verbose_name='full name')),
-                ('comment', models.TextField(blank=True, help_text='Only you see it.', max_length=2000, verbose_name='comment')),
-                ('unsubscribed_at', models.DateTimeField(blank=True, editable=False, null=True, verbose_name='unsubscribed')),
-                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='added')),
-                ('owner', models.ForeignKey(editable=False, on_delete=django.db.models.deletion.CASCADE, related_name='%(class)ss', to=settings.AUTH_USER_MODEL, verbose_name='owner')),
-                ('lists', models.ManyToManyField(blank=True, related_name='clients', to='mailings.clientlist', verbose_name='lists')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "email",
+                    models.CharField(
+                        help_text="Where letters go.",
+                        max_length=254,
+                        validators=[mailings.validators.validate_address],
+                        verbose_name="e-mail",
+                    ),
+                ),
+                (
+                    "full_name",
+                    models.CharField(
+                        help_text="Letters can greet the client by it: {{ client.full_name }}.",
+                        max_length=200,
+                        validators=[mailings.validators.validate_line],
+                        verbose_name="full name",
+                    ),
+                ),
+                (
+                    "comment",
+                    models.TextField(
+                        blank=True,
+                        help_text="Only you see it.",
+                        max_length=2000,
+                        verbose_name="comment",
+                    ),
+                ),
+                (
+                    "unsubscribed_at",
+                    models.DateTimeField(
+                        blank=True, editable=False, null=True, verbose_name="unsubscribed"
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="added")),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        editable=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="%(class)ss",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="owner",
+                    ),
+                ),
+                (
+                    "lists",
+                    models.ManyToManyField(
+                        blank=True,
+                        related_name="clients",
+                        to="mailings.clientlist",
+                        verbose_name="lists",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'client',
-                'verbose_name_plural': 'clients',
-                'ordering': ['full_name', 'id'],
+                "verbose_name": "client",
+                "verbose_name_plural": "clients",
+                "ordering": ["full_name", "id"],
             },
         ),
         migrations.CreateModel(
-            name='Delivery',
+            name="Delivery",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('email', models.CharField(max_length=254, verbose_name='e-mail')),
-                ('status', models.CharField(choices=[('planned', 'planned'), ('sending', 'being sent'), ('deferred', 'will be tried again'), ('accepted', 'accepted'), ('rejected', 'rejected'), ('skipped', 'skipped'), ('unknown', 'unknown')], default='planned', max_length=8, verbose_name='status')),
-                ('tries', models.PositiveSmallIntegerField(default=0, verbose_name='tries')),
-                ('next_try_at', models.DateTimeField(blank=True, null=True, verbose_name='next try')),
-                ('code', models.PositiveSmallIntegerField(blank=True, null=True, verbose_name='code')),
-                ('response', models.CharField(blank=True, max_length=500, verbose_name="mail server's reply")),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='changed')),
-                ('attempt', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='deliveries', to='mailings.attempt')),
-                ('client', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='deliveries', to='mailings.client')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("email", models.CharField(max_length=254, verbose_name="e-mail")),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("planned", "planned"),
+                            ("sending", "being sent"),
+                            ("deferred", "will be tried again"),
+                            ("accepted", "accepted"),
+                            ("rejected", "rejected"),
+                            ("skipped", "skipped"),
+                            ("unknown", "unknown"),
+                        ],
+                        default="planned",
+                        max_length=8,
+                        verbose_name="status",
+                    ),
+                ),
+                ("tries", models.PositiveSmallIntegerField(default=0, verbose_name="tries")),
+                (
+                    "next_try_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="next try"),
+                ),
+                (
+                    "code",
+                    models.PositiveSmallIntegerField(blank=True, null=True, verbose_name="code"),
+                ),
+                (
+                    "response",
+                    models.CharField(
+                        blank=True, max_length=500, verbose_name="mail server's reply"
+                    ),
+                ),
+                (
+                    "updated_at",
+                    models.DateTimeField(default=django.utils.timezone.now, verbose_name="changed"),
+                ),
+                (
+                    "attempt",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="deliveries",
+                        to="mailings.attempt",
+                    ),
+                ),
+                (
+                    "client",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="deliveries",
+                        to="mailings.client",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'delivery',
-                'verbose_name_plural': 'deliveries',
-                'ordering': ['id'],
+                "verbose_name": "delivery",
+                "verbose_name_plural": "deliveries",
+                "ordering": ["id"],
             },
         ),
         migrations.CreateModel(
-            name='Mailing',
+            name="Mailing",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(help_text='Only you see it.', max_length=150, validators=[mailings.validators.validate_line], verbose_name='name')),
-                ('all_clients', models.BooleanField(default=False, help_text='All your clients at the moment of sending.', verbose_name='everybody')),
-                ('starts_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='first sending')),
-                ('ends_at', models.DateTimeField(blank=True, help_text='Nothing is sent after it. Leave it empty for no end.', null=True, verbose_name='end')),
-                ('periodicity', models.CharField(choices=[('once', 'once'), ('daily', 'daily'), ('weekly', 'weekly'), ('monthly', 'monthly')], default='once', max_length=8, verbose_name='periodicity')),
-                ('in_doubt', models.CharField(choices=[('resend', 'send it again'), ('leave', 'leave it as unknown')], default='resend', help_text='The connection may break after a letter is handed over and before the server confirms it. Sent again, it may arrive twice; left, it may never arrive.', max_length=8, verbose_name="if the mail server's answer was lost")),
-                ('status', models.CharField(choices=[('created', 'created'), ('started', 'started'), ('finished', 'finished')], default='created', editable=False, max_length=8, verbose_name='status')),
-                ('is_active', models.BooleanField(default=True, verbose_name='switched on')),
-                ('disabled_reason', models.CharField(blank=True, editable=False, max_length=500, verbose_name='reason')),
-                ('next_run_at', models.DateTimeField(blank=True, editable=False, null=True, verbose_name='next run')),
-                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created')),
-                ('updated_at', models.DateTimeField(auto_now=True, verbose_name='changed')),
-                ('clients', models.ManyToManyField(blank=True, related_name='mailings', to='mailings.client', verbose_name='clients')),
-                ('disabled_by', models.ForeignKey(blank=True, editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='switched off by')),
-                ('lists', models.ManyToManyField(blank=True, related_name='mailings', to='mailings.clientlist', verbose_name='lists')),
-                ('owner', models.ForeignKey(editable=False, on_delete=django.db.models.deletion.CASCADE, related_name='%(class)ss', to=settings.AUTH_USER_MODEL, verbose_name='owner')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "name",
+                    models.CharField(
+                        help_text="Only you see it.",
+                        max_length=150,
+                        validators=[mailings.validators.validate_line],
+                        verbose_name="name",
+                    ),
+                ),
+                (
+                    "all_clients",
+                    models.BooleanField(
+                        default=False,
+                        help_text="All your clients at the moment of sending.",
+                        verbose_name="everybody",
+                    ),
+                ),
+                (
+                    "starts_at",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, verbose_name="first sending"
+                    ),
+                ),
+                (
+                    "ends_at",
+                    models.DateTimeField(
+                        blank=True,
+                        help_text="Nothing is sent after it. Leave it empty for no end.",
+                        null=True,
+                        verbose_name="end",
+                    ),
+                ),
+                (
+                    "periodicity",
+                    models.CharField(
+                        choices=[
+                            ("once", "once"),
+                            ("daily", "daily"),
+                            ("weekly", "weekly"),
+                            ("monthly", "monthly"),
+                        ],
+                        default="once",
+                        max_length=8,
+                        verbose_name="periodicity",
+                    ),
+                ),
+                (
+                    "in_doubt",
+                    models.CharField(
+                        choices=[("resend", "send it again"), ("leave", "leave it as unknown")],
+                        default="resend",
+                        help_text="The connection may break after a letter is handed over and before the server confirms it. Sent again, it may arrive twice; left, it may never arrive.",
+                        max_length=8,
+                        verbose_name="if the mail server's answer was lost",
+                    ),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("created", "created"),
+                            ("started", "started"),
+                            ("finished", "finished"),
+                        ],
+                        default="created",
+                        editable=False,
+                        max_length=8,
+                        verbose_name="status",
+                    ),
+                ),
+                ("is_active", models.BooleanField(default=True, verbose_name="switched on")),
+                (
+                    "disabled_reason",
+                    models.CharField(
+                        blank=True, editable=False, max_length=500, verbose_name="reason"
+                    ),
+                ),
+                (
+                    "next_run_at",
+                    models.DateTimeField(
+                        blank=True, editable=False, null=True, verbose_name="next run"
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created")),
+                ("updated_at", models.DateTimeField(auto_now=True, verbose_name="changed")),
+                (
+                    "clients",
+                    models.ManyToManyField(
+                        blank=True,
+                        related_name="mailings",
+                        to="mailings.client",
+                        verbose_name="clients",
+                    ),
+                ),
+                (
+                    "disabled_by",
+                    models.ForeignKey(
+                        blank=True,
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="switched off by",
+                    ),
+                ),
+                (
+                    "lists",
+                    models.ManyToManyField(
+                        blank=True,
+                        related_name="mailings",
+                        to="mailings.clientlist",
+                        verbose_name="lists",
+                    ),
+                ),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        editable=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="%(class)ss",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="owner",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'mailing',
-                'verbose_name_plural': 'mailings',
-                'ordering': ['-created_at', '-id'],
-                'permissions': [('stop_mailing', 'Can switch any mailing off and on')],
+                "verbose_name": "mailing",
+                "verbose_name_plural": "mailings",
+                "ordering": ["-created_at", "-id"],
+                "permissions": [("stop_mailing", "Can switch any mailing off and on")],
             },
         ),
         migrations.AddField(
-            model_name='attempt',
-            name='mailing',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='attempts', to='mailings.mailing', verbose_name='mailing'),
+            model_name="attempt",
+            name="mailing",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="attempts",
+                to="mailings.mailing",
+                verbose_name="mailing",
+            ),
         ),
         migrations.CreateModel(
-            name='Message',
+            name="Message",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('subject', models.CharField(help_text='May hold fields, such as {{ client.full_name }}.', max_length=200, validators=[mailings.validators.validate_line], verbose_name='subject')),
-                ('body', wagtail.fields.StreamField([('heading', 0), ('text', 1), ('image', 5), ('button', 8), ('divider', 9)], block_lookup={0: ('wagtail.blocks.CharBlock', (), {'icon': 'title', 'label': 'Heading', 'max_length': 150, 'template': 'mailings/letter/heading.html'}), 1: ('wagtail.blocks.RichTextBlock', (), {'features': ['bold', 'italic', 'link', 'ol', 'ul'], 'icon': 'pilcrow', 'label': 'Text', 'template': 'mailings/letter/text.html'}), 2: ('mailings.blocks.PictureChooserBlock', (), {'label': 'picture'}), 3: ('wagtail.blocks.CharBlock', (), {'help_text': 'Read aloud, and shown while pictures are switched off.', 'label': 'description', 'max_length': 200}), 4: ('wagtail.blocks.URLBlock', (), {'label': 'link', 'required': False}), 5: ('wagtail.blocks.StructBlock', [[('picture', 2), ('alt', 3), ('link', 4)]], {}), 6: ('wagtail.blocks.CharBlock', (), {'label': 'text', 'max_length': 60}), 7: ('wagtail.blocks.URLBlock', (), {'label': 'link'}), 8: ('wagtail.blocks.StructBlock', [[('text', 6), ('link', 7)]], {}), 9: ('wagtail.blocks.static_block.StaticBlock', (), {'admin_text': 'A line across the letter.', 'icon': 'horizontalrule', 'label': 'Divider', 'template': 'mailings/letter/divider.html'})}, verbose_name='body')),
-                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created')),
-                ('updated_at', models.DateTimeField(auto_now=True, verbose_name='changed')),
-                ('latest_revision', models.ForeignKey(blank=True, editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='wagtailcore.revision', verbose_name='latest revision')),
-                ('owner', models.ForeignKey(editable=False, on_delete=django.db.models.deletion.CASCADE, related_name='%(class)ss', to=settings.AUTH_USER_MODEL, verbose_name='owner')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "subject",
+                    models.CharField(
+                        help_text="May hold fields, such as {{ client.full_name }}.",
+                        max_length=200,
+                        validators=[mailings.validators.validate_line],
+                        verbose_name="subject",
+                    ),
+                ),
+                (
+                    "body",
+                    wagtail.fields.StreamField(
+                        [("heading", 0), ("text", 1), ("image", 5), ("button", 8), ("divider", 9)],
+                        block_lookup={
+                            0: (
+                                "wagtail.blocks.CharBlock",
+                                (),
+                                {
+                                    "icon": "title",
+                                    "label": "Heading",
+                                    "max_length": 150,
+                                    "template": "mailings/letter/heading.html",
+                                },
+                            ),
+                            1: (
+                                "wagtail.blocks.RichTextBlock",
+                                (),
+                                {
+                                    "features": ["bold", "italic", "link", "ol", "ul"],
+                                    "icon": "pilcrow",
+                                    "label": "Text",
+                                    "template": "mailings/letter/text.html",
+                                },
+                            ),
+                            2: ("mailings.blocks.PictureChooserBlock", (), {"label": "picture"}),
+                            3: (
+                                "wagtail.blocks.CharBlock",
+                                (),
+                                {
+                                    "help_text": "Read aloud, and shown while pictures are switched off.",
+                                    "label": "description",
+                                    "max_length": 200,
+                                },
+                            ),
+                            4: (
+                                "wagtail.blocks.URLBlock",
+                                (),
+                                {"label": "link", "required": False},
+                            ),
+                            5: (
+                                "wagtail.blocks.StructBlock",
+                                [[("picture", 2), ("alt", 3), ("link", 4)]],
+                                {},
+                            ),
+                            6: (
+                                "wagtail.blocks.CharBlock",
+                                (),
+                                {"label": "text", "max_length": 60},
+                            ),
+                            7: ("wagtail.blocks.URLBlock", (), {"label": "link"}),
+                            8: ("wagtail.blocks.StructBlock", [[("text", 6), ("link", 7)]], {}),
+                            9: (
+                                "wagtail.blocks.static_block.StaticBlock",
+                                (),
+                                {
+                                    "admin_text": "A line across the letter.",
+                                    "icon": "horizontalrule",
+                                    "label": "Divider",
+                                    "template": "mailings/letter/divider.html",
+                                },
+                            ),
+                        },
+                        verbose_name="body",
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created")),
+                ("updated_at", models.DateTimeField(auto_now=True, verbose_name="changed")),
+                (
+                    "latest_revision",
+                    models.ForeignKey(
+                        blank=True,
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="wagtailcore.revision",
+                        verbose_name="latest revision",
+                    ),
+                ),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        editable=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="%(class)ss",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="owner",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'message',
-                'verbose_name_plural': 'messages',
-                'ordering': ['-updated_at'],
+                "verbose_name": "message",
+                "verbose_name_plural": "messages",
+                "ordering": ["-updated_at"],
             },
-            bases=(wagtail.models.preview.PreviewableMixin, modelsearch.index.Indexed, models.Model),
+            bases=(
+                wagtail.models.preview.PreviewableMixin,
+                modelsearch.index.Indexed,
+                models.Model,
+            ),
         ),
         migrations.AddField(
-            model_name='mailing',
-            name='message',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='mailings', to='mailings.message', verbose_name='message'),
+            model_name="mailing",
+            name="message",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="mailings",
+                to="mailings.message",
+                verbose_name="message",
+            ),
         ),
         migrations.AddField(
-            model_name='attempt',
-            name='message',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='attempts', to='mailings.message', verbose_name='message'),
+            model_name="attempt",
+            name="message",
+            field=models.ForeignKey(
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="attempts",
+                to="mailings.message",
+                verbose_name="message",
+            ),
         ),
         migrations.CreateModel(
-            name='Picture',
+            name="Picture",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('title', models.CharField(max_length=150, validators=[mailings.validators.validate_line], verbose_name='title')),
-                ('file', models.ImageField(height_field='height', help_text='JPEG, PNG or WebP, up to 5 MB.', upload_to='pictures/', validators=[django.core.validators.validate_image_file_extension], verbose_name='file', width_field='width')),
-                ('width', models.PositiveIntegerField(default=0, editable=False)),
-                ('height', models.PositiveIntegerField(default=0, editable=False)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('owner', models.ForeignKey(editable=False, on_delete=django.db.models.deletion.CASCADE, related_name='%(class)ss', to=settings.AUTH_USER_MODEL, verbose_name='owner')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "title",
+                    models.CharField(
+                        max_length=150,
+                        validators=[mailings.validators.validate_line],
+                        verbose_name="title",
+                    ),
+                ),
+                (
+                    "file",
+                    models.ImageField(
+                        height_field="height",
+                        help_text="JPEG, PNG or WebP, up to 5 MB.",
+                        upload_to="pictures/",
+                        validators=[django.core.validators.validate_image_file_extension],
+                        verbose_name="file",
+                        width_field="width",
+                    ),
+                ),
+                ("width", models.PositiveIntegerField(default=0, editable=False)),
+                ("height", models.PositiveIntegerField(default=0, editable=False)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        editable=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="%(class)ss",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="owner",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'picture',
-                'verbose_name_plural': 'pictures',
-                'ordering': ['-created_at'],
+                "verbose_name": "picture",
+                "verbose_name_plural": "pictures",
+                "ordering": ["-created_at"],
             },
         ),
         migrations.CreateModel(
-            name='Suppression',
+            name="Suppression",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('address_hash', models.CharField(max_length=64)),
-                ('created_at', models.DateTimeField()),
-                ('owner', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("address_hash", models.CharField(max_length=64)),
+                ("created_at", models.DateTimeField()),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Chunk',
+            name="Chunk",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('first_id', models.BigIntegerField()),
-                ('last_id', models.BigIntegerField()),
-                ('due_at', models.DateTimeField(null=True)),
-                ('worker', models.CharField(blank=True, max_length=40)),
-                ('leased_until', models.DateTimeField(null=True)),
-                ('attempt', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='chunks', to='mailings.attempt')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("first_id", models.BigIntegerField()),
+                ("last_id", models.BigIntegerField()),
+                ("due_at", models.DateTimeField(null=True)),
+                ("worker", models.CharField(blank=True, max_length=40)),
+                ("leased_until", models.DateTimeField(null=True)),
+                (
+                    "attempt",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="chunks",
+                        to="mailings.attempt",
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(condition=models.Q(('due_at__isnull', False)), fields=['due_at', 'id'], name='chunk_due')],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("due_at__isnull", False)),
+                        fields=["due_at", "id"],
+                        name="chunk_due",
+                    )
+                ],
             },
         ),
         migrations.AddConstraint(
-            model_name='clientlist',
-            constraint=models.UniqueConstraint(models.F('owner'), django.db.models.functions.text.Lower('name'), name='client_list_name_unique', violation_error_message='You already have a list with this name.'),
+            model_name="clientlist",
+            constraint=models.UniqueConstraint(
+                models.F("owner"),
+                django.db.models.functions.text.Lower("name"),
+                name="client_list_name_unique",
+                violation_error_message="You already have a list with this name.",
+            ),
         ),
         migrations.AddIndex(
-            model_name='client',
-            index=models.Index(fields=['owner', 'full_name', 'id'], name='client_owner_name'),
+            model_name="client",
+            index=models.Index(fields=["owner", "full_name", "id"], name="client_owner_name"),
         ),
         migrations.AddIndex(
-            model_name='client',
-            index=models.Index(django.db.models.functions.text.Lower('email'), name='client_email_lower'),
+            model_name="client",
+            index=models.Index(
+                django.db.models.functions.text.Lower("email"), name="client_email_lower"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='client',
-            constraint=models.UniqueConstraint(models.F('owner'), django.db.models.functions.text.Lower('email'), name='client_email_unique', violation_error_message='You already have a client with this e-mail.'),
+            model_name="client",
+            constraint=models.UniqueConstraint(
+                models.F("owner"),
+                django.db.models.functions.text.Lower("email"),
+                name="client_email_unique",
+                violation_error_message="You already have a client with this e-mail.",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='delivery',
-            constraint=models.UniqueConstraint(fields=('attempt', 'client'), name='delivery_one_per_client'),
+            model_name="delivery",
+            constraint=models.UniqueConstraint(
+                fields=("attempt", "client"), name="delivery_one_per_client"
+            ),
         ),
         migrations.AddIndex(
-            model_name='mailing',
-            index=models.Index(condition=models.Q(('next_run_at__isnull', False)), fields=['next_run_at'], name='mailing_due'),
+            model_name="mailing",
+            index=models.Index(
+                condition=models.Q(("next_run_at__isnull", False)),
+                fields=["next_run_at"],
+                name="mailing_due",
+            ),
         ),
         migrations.AddIndex(
-            model_name='mailing',
-            index=models.Index(fields=['owner', '-created_at'], name='mailing_owner'),
+            model_name="mailing",
+            index=models.Index(fields=["owner", "-created_at"], name="mailing_owner"),
         ),
         migrations.AddConstraint(
-            model_name='mailing',
-            constraint=models.CheckConstraint(condition=models.Q(('ends_at', None), ('ends_at__gt', models.F('starts_at')), _connector='OR'), name='mailing_ends_after_start', violation_error_message='The end must be later than the first sending.'),
+            model_name="mailing",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("ends_at", None), ("ends_at__gt", models.F("starts_at")), _connector="OR"
+                ),
+                name="mailing_ends_after_start",
+                violation_error_message="The end must be later than the first sending.",
+            ),
         ),
         migrations.AddIndex(
-            model_name='attempt',
-            index=models.Index(condition=models.Q(('status', 'running')), fields=['started_at'], name='attempt_running'),
+            model_name="attempt",
+            index=models.Index(
+                condition=models.Q(("status", "running")),
+                fields=["started_at"],
+                name="attempt_running",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='attempt',
-            constraint=models.UniqueConstraint(fields=('mailing', 'slot'), name='attempt_one_per_slot'),
+            model_name="attempt",
+            constraint=models.UniqueConstraint(
+                fields=("mailing", "slot"), name="attempt_one_per_slot"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='attempt',
-            constraint=models.CheckConstraint(condition=models.Q(('status', 'running'), ('planned', django.db.models.expressions.CombinedExpression(django.db.models.expressions.CombinedExpression(django.db.models.expressions.CombinedExpression(models.F('accepted'), '+', models.F('rejected')), '+', models.F('skipped')), '+', models.F('unknown'))), _connector='OR'), name='attempt_adds_up'),
+            model_name="attempt",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("status", "running"),
+                    (
+                        "planned",
+                        django.db.models.expressions.CombinedExpression(
+                            django.db.models.expressions.CombinedExpression(
+                                django.db.models.expressions.CombinedExpression(
+                                    models.F("accepted"), "+", models.F("rejected")
+                                ),
+                                "+",
+                                models.F("skipped"),
+                            ),
+                            "+",
+                            models.F("unknown"),
+                        ),
+                    ),
+                    _connector="OR",
+                ),
+                name="attempt_adds_up",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='suppression',
-            constraint=models.UniqueConstraint(fields=('owner', 'address_hash'), name='suppression_unique'),
+            model_name="suppression",
+            constraint=models.UniqueConstraint(
+                fields=("owner", "address_hash"), name="suppression_unique"
+            ),
         ),
     ]

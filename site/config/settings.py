@@ -166,9 +166,7 @@ if "@" not in parseaddr(DEFAULT_FROM_EMAIL)[1]:
 
 MAILING_INTERVAL = env.number("MAILING_INTERVAL", 60, low=1, high=3600)
 MAILING_RATE_LIMIT = env.number("MAILING_RATE_LIMIT", None, low=0.01, high=1e6, whole=False)
-MAILING_RETRY_DELAYS = env.seconds_list(
-    "MAILING_RETRY_DELAYS", "300,900,3600,14400,43200,86400"
-)
+MAILING_RETRY_DELAYS = env.seconds_list("MAILING_RETRY_DELAYS", "300,900,3600,14400,43200,86400")
 
 Q_CLUSTER = {
     "name": "vestnik",
