@@ -15,16 +15,16 @@ os.environ.update(
     VAR_DIR=tempfile.mkdtemp(prefix="vestnik-tests-"),
 )
 
-from datetime import timedelta  # noqa: E402
+from datetime import timedelta
 
-import pytest  # noqa: E402
-from django.contrib.auth.models import Group  # noqa: E402
-from django.core.cache import cache  # noqa: E402
-from django.test import Client as Browser  # noqa: E402
-from django.utils import timezone  # noqa: E402
+import pytest
+from django.contrib.auth.models import Group
+from django.core.cache import cache
+from django.test import Client as Browser
+from django.utils import timezone
 
-from accounts.models import EDITORS, MANAGERS, USERS, User  # noqa: E402
-from mailings.models import Client, Mailing, Message  # noqa: E402
+from accounts.models import EDITORS, MANAGERS, USERS, User
+from mailings.models import Client, Mailing, Message
 
 PASSWORD = "correct horse battery"
 

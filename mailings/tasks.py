@@ -13,7 +13,7 @@ def ring() -> None:
     """Wake a worker. Where the queue cannot be reached, the clock does it a little later."""
     try:
         async_task("mailings.tasks.run_pass", task_name="mailing pass")
-    except Exception:  # noqa: BLE001 - whatever the broker raises, saving goes on
+    except Exception:
         logger.warning(
             "The queue could not be reached; the clock will start the work.", exc_info=True
         )
