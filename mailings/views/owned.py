@@ -1,0 +1,190 @@
+"""Admin views of rows that a user owns: whatever key an address holds, only rows that the policy
+opens to this user are found; all others answer 404.
+
+Wagtail's generic views ask for rights per model only, so every one that loads a row is limited
+here. The mixins serve snippets as well, whose views are classes of their own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model, Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.utils.functional import cached_property
+from wagtail.admin.views import generic
+from wagtail.admin.views.generic import chooser, history, usage
+from wagtail.permission_policies import BasePermissionPolicy
+from wagtail.permissions import policy_registry
+
+
+class OwnedRowsMixin:
+    """Offer and accept only the rows on which the current user may do one of `row_actions`."""
+
+    row_actions = frozenset({"change", "view"})
+
+    @cached_property
+    def permission_policy(self) -> BasePermissionPolicy:
+        return policy_registry.get_by_type(self.model)
+
+    def get_owned_rows(self) -> QuerySet:
+        return self.permission_policy.instances_user_has_any_permission_for(
+            self.request.user, self.row_actions
+        )
+
+    def get_owned_row(self, pk: Any) -> Model:
+        try:
+            return get_object_or_404(self.get_owned_rows(), pk=unquote(str(pk)))
+        except ValueError as error:
+            raise Http404 from error
+
+
+# --- Listings -------------------------------------------------------------------------------
+
+
+def search_rows(rows: QuerySet, fields: Iterable[str], query: str) -> QuerySet:
+    """Keep the rows of which every word of the query stands in one of the fields, in any case.
+
+    A regular expression, because SQLite's LIKE knows the case of Latin letters only.
+    """
+    for word in query.split():
+        found = Q()
+        for field in fields:
+            found |= Q(**{f"{field}__iregex": re.escape(word)})
+        rows = rows.filter(found)
+    return rows
+
+
+def defuse(value: Any) -> Any:
+    """Return a cell's value so that no spreadsheet program takes it for a formula."""
+    text = value if isinstance(value, str) else ""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else value
+
+
+class OwnedIndexMixin(OwnedRowsMixin):
+    def get_base_queryset(self) -> QuerySet:
+        return self.get_owned_rows()
+
+    def search_queryset(self, queryset: QuerySet) -> QuerySet:
+        return search_rows(queryset, self.search_fields or (), self.search_query)
+
+    def preprocess_field_value(self, field: str, value: Any, export_format: str) -> Any:
+        return defuse(super().preprocess_field_value(field, value, export_format))
+
+
+class OwnedIndexView(OwnedIndexMixin, generic.IndexView):
+    pass
+
+
+# --- One row --------------------------------------------------------------------------------
+
+
+class OwnedCreateMixin:
+    """Make rows that belong to the current user."""
+
+    def get_initial_form_instance(self) -> Model:
+        return self.model(owner=self.request.user)
+
+
+class OwnedCreateView(OwnedCreateMixin, generic.CreateView):
+    pass
+
+
+class OwnedEditMixin(OwnedRowsMixin):
+    row_actions = frozenset({"change"})
+
+    def get_queryset(self) -> QuerySet:
+        return self.get_owned_rows()
+
+
+class OwnedEditView(OwnedEditMixin, generic.EditView):
+    pass
+
+
+class OwnedDeleteMixin(OwnedRowsMixin):
+    row_actions = frozenset({"delete"})
+
+    def get_queryset(self) -> QuerySet:
+        return self.get_owned_rows()
+
+
+class OwnedDeleteView(OwnedDeleteMixin, generic.DeleteView):
+    pass
+
+
+class OwnedLookupMixin(OwnedRowsMixin):
+    """For views that load their row by `get_object` alone: inspect, compare, old revisions."""
+
+    def get_object(self, queryset: QuerySet | None = None) -> Model:
+        return self.get_owned_row(self.pk)
+
+
+class OwnedInspectView(OwnedLookupMixin, generic.InspectView):
+    pass
+
+
+class OwnedRecordMixin(OwnedRowsMixin):
+    """For views that list what belongs to one row: its history, its usage."""
+
+    row_actions = frozenset({"change"})
+
+    def get_base_object_queryset(self) -> QuerySet:
+        return self.get_owned_rows()
+
+
+class OwnedHistoryView(OwnedRecordMixin, history.HistoryView):
+    pass
+
+
+class OwnedUsageView(OwnedRecordMixin, usage.UsageView):
+    pass
+
+
+# --- Choosers -------------------------------------------------------------------------------
+
+
+class OwnedChooserMixin(OwnedRowsMixin):
+    """Limit a chooser's view, and close it to those who have nothing to choose from."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if not self.permission_policy.user_has_any_permission(request.user, {"add", "view"}):
+            raise PermissionDenied
+        return super().dispatch(request, *args, **kwargs)
+
+    def get_object_list(self) -> QuerySet:
+        return self.get_owned_rows()
+
+    def get_object(self, pk: str) -> Model:
+        return self.get_owned_row(pk)
+
+    def get_objects(self, pks: list[str]) -> QuerySet:
+        return self.get_owned_rows().filter(pk__in=[pk for pk in pks if pk.isdecimal()])
+
+
+class OwnedChooseView(OwnedChooserMixin, chooser.ChooseView):
+    pass
+
+
+class OwnedChooseResultsView(OwnedChooserMixin, chooser.ChooseResultsView):
+    pass
+
+
+class OwnedChosenView(OwnedChooserMixin, chooser.ChosenView):
+    pass
+
+
+class OwnedChosenMultipleView(OwnedChooserMixin, chooser.ChosenMultipleView):
+    pass
+
+
+class OwnedChooserCreateView(OwnedChooserMixin, chooser.CreateView):
+    """Make a row that belongs to the current user, from within a chooser."""
+
+    def get_creation_form_kwargs(self) -> dict[str, Any]:
+        owned = self.model(owner=self.request.user)
+        return {**super().get_creation_form_kwargs(), "instance": owned}
