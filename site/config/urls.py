@@ -10,6 +10,8 @@ from wagtail import urls as wagtail_urls
 from wagtail.admin import urls as wagtailadmin_urls
 from wagtail.documents import urls as wagtaildocs_urls
 
+from mailings.views import public
+
 urlpatterns = [
     path("accounts/", include("accounts.urls")),
     path("dashboard/", RedirectView.as_view(pattern_name="wagtailadmin_home"), name="dashboard"),
@@ -18,6 +20,9 @@ urlpatterns = [
     path("admin/login/", RedirectView.as_view(pattern_name="account_login", query_string=True)),
     path("admin/", include(wagtailadmin_urls)),
     path("documents/", include(wagtaildocs_urls)),
+    path("u/preview/", public.UnsubscribePreview.as_view(), name="unsubscribe_preview"),
+    path("u/<str:token>/", public.UnsubscribeView.as_view(), name="unsubscribe"),
+    path("u/<str:token>/again/", public.ResubscribeView.as_view(), name="resubscribe"),
     *static(settings.MEDIA_URL, document_root=settings.MEDIA_ROOT),
     path("", include(wagtail_urls)),
 ]

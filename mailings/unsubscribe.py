@@ -1,0 +1,46 @@
+"""Tokens of unsubscribe links: whom a letter went to, in which run, and a seal over both.
+
+A token is made for every letter, so it costs a few microseconds: packed numbers and one HMAC.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import struct
+from functools import cache
+
+from django.conf import settings
+
+IDS = struct.Struct(">QQ")
+SEAL_BYTES = 16
+
+
+def make_token(client_id: int, attempt_id: int) -> str:
+    ids = IDS.pack(client_id, attempt_id)
+    seal = hmac.digest(_key(settings.SECRET_KEY), ids, "sha256")[:SEAL_BYTES]
+    return base64.urlsafe_b64encode(ids + seal).decode().rstrip("=")
+
+
+def read_token(token: str) -> tuple[int, int]:
+    """Return the ids of the client and the attempt; raise `ValueError` for what we never made."""
+    try:
+        raw = base64.urlsafe_b64decode(token.encode("ascii") + b"==")
+        client_id, attempt_id = IDS.unpack(raw[: IDS.size])
+    except (binascii.Error, UnicodeError, struct.error) as error:
+        raise ValueError("This is no unsubscribe token.") from error
+    if not hmac.compare_digest(make_token(client_id, attempt_id), token):
+        raise ValueError("The seal of this unsubscribe token is wrong.")
+    return client_id, attempt_id
+
+
+def unsubscribe_url(token: str) -> str:
+    return f"{settings.SITE_URL}/u/{token}/"
+
+
+@cache
+def _key(secret: str) -> bytes:
+    """Derive a key of its own, so that a seal is good for nothing else."""
+    return hashlib.sha256(b"unsubscribe:" + secret.encode()).digest()
