@@ -10,12 +10,15 @@ from wagtail import urls as wagtail_urls
 from wagtail.admin import urls as wagtailadmin_urls
 from wagtail.documents import urls as wagtaildocs_urls
 
+from config.health import healthz
+from config.language import switch_language
 from mailings.views import public
 
 urlpatterns = [
     path("accounts/", include("accounts.urls")),
     path("dashboard/", RedirectView.as_view(pattern_name="wagtailadmin_home"), name="dashboard"),
-    path("i18n/", include("django.conf.urls.i18n")),
+    path("i18n/setlang/", switch_language, name="set_language"),
+    path("healthz", healthz, name="healthz"),
     # One login for everything.
     path("admin/login/", RedirectView.as_view(pattern_name="account_login", query_string=True)),
     path("admin/", include(wagtailadmin_urls)),
