@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import random
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -427,7 +428,13 @@ class Mailing(Owned):
         return own.filter(chosen | Q(pk__in=listed.values("client")))
 
     def switch_off(self, *, by: User, reason: str = "") -> None:
-        """Stop the mailing at once; a run at work sends nothing more."""
+        """Stop the mailing at once; a run at work sends nothing more.
+
+        Raises `PermissionError` where somebody else did so already: the owner shall not take
+        the switch over and then switch on again.
+        """
+        if self.is_held_from(by):
+            raise PermissionError("Somebody else switched this mailing off.")
         self.is_active, self.disabled_by, self.disabled_reason = False, by, reason
         self.save(update_fields=["is_active", "disabled_by", "disabled_reason", "updated_at"])
 
@@ -447,8 +454,19 @@ class Mailing(Owned):
 
     def is_held_from(self, user: User) -> bool:
         """Return whether somebody other than its owner keeps the mailing switched off."""
-        held = not self.is_active and self.disabled_by_id not in (None, self.owner_id)
+        by_other = self.disabled_by_id is not None and self.disabled_by_id != self.owner_id
+        # A reason without a name: the account of the manager was deleted since.
+        held = not self.is_active and (by_other or self.disabled_reason != "")
         return held and not user.has_perm("mailings.stop_mailing")
+
+    def switched_off_words(self) -> str:
+        """Say who switched the mailing off and why."""
+        who, reason = self.disabled_by or _("A manager"), self.disabled_reason
+        if reason:
+            words = _("%(who)s switched this mailing off. The reason: %(reason)s")
+        else:
+            words = _("%(who)s switched this mailing off.")
+        return words % {"who": who, "reason": reason}
 
 
 # --- What sending records -------------------------------------------------------------------
@@ -603,7 +621,12 @@ class Chunk(models.Model):
 
 class MailServer(models.Model):
     """What all workers know of the mail server: whether it answers, when to try it again, and
-    how far the letters of the rate limit are handed out already."""
+    up to which moment the letters of the rate limit are given away already."""
+
+    # Waits between two probes, in seconds; the last one repeats.
+    PROBE_DELAYS = (5, 10, 20, 40, 80, 160, 300)
+    # Time for one worker to make the probe before another may.
+    PROBE_TIME = timedelta(seconds=60)
 
     name = models.CharField(max_length=200, unique=True)
     trouble_since = models.DateTimeField(null=True, blank=True)
@@ -614,6 +637,40 @@ class MailServer(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def admits(self, now: datetime) -> bool:
+        """Return whether letters may go out now. In trouble, one worker at a time may probe."""
+        if self.trouble_since is None:
+            return True
+        probe = MailServer.objects.filter(pk=self.pk, next_try_at=self.next_try_at)
+        if self.next_try_at > now or not probe.update(next_try_at=now + self.PROBE_TIME):
+            return False
+        self.next_try_at = now + self.PROBE_TIME
+        return True
+
+    def report_trouble(self, words: str, now: datetime) -> None:
+        """Stop all workers until the next probe; each failure makes the wait longer."""
+        delay = self.PROBE_DELAYS[min(self.failures, len(self.PROBE_DELAYS) - 1)]
+        self.failures += 1
+        self.trouble_since = self.trouble_since or now
+        # Jitter: many hosts shall not probe in the same second.
+        self.next_try_at = now + timedelta(seconds=delay * random.uniform(0.8, 1.2))
+        self.response = words[:500]
+        self.save(update_fields=["trouble_since", "next_try_at", "failures", "response"])
+
+    def report_success(self) -> None:
+        self.trouble_since = self.next_try_at = None
+        self.failures, self.response = 0, ""
+        self.save(update_fields=["trouble_since", "next_try_at", "failures", "response"])
+
+    def reserve(self, count: int, rate: float, now: datetime) -> datetime:
+        """Take `count` letters out of the rate limit; return when they may go out."""
+        with transaction.atomic():
+            row = MailServer.objects.select_for_update().get(pk=self.pk)
+            start = max(row.paced_until or now, now)
+            row.paced_until = start + timedelta(seconds=count / rate)
+            row.save(update_fields=["paced_until"])
+        return start
 
 
 class WorkerQuerySet(models.QuerySet):

@@ -3,10 +3,32 @@
 from __future__ import annotations
 
 import logging
+import signal
+import threading
+from multiprocessing.synchronize import Event
+from typing import Any
 
+from django.dispatch import receiver
+from django_q.brokers import get_broker
+from django_q.signals import post_spawn
 from django_q.tasks import async_task
 
+from mailings.delivery import dispatch
+
 logger = logging.getLogger("vestnik.delivery")
+
+# After this time a worker lets other tasks of the queue have their turn (seconds); it stays
+# far below Q_CLUSTER["timeout"], after which django-q2 would kill it.
+TURN_SECONDS = 60
+
+# Set in the whole cluster when it stops; `qcluster` makes it before the workers are forked.
+cluster_stops: Event | threading.Event = threading.Event()
+
+
+def run_pass() -> dict[str, Any]:
+    """Open what is due and send what is planned, as one turn of one worker."""
+    summary = dispatch.run_pass(stopping=cluster_stops.is_set, seconds=TURN_SECONDS)
+    return vars(summary)
 
 
 def ring() -> None:
@@ -14,6 +36,21 @@ def ring() -> None:
     try:
         async_task("mailings.tasks.run_pass", task_name="mailing pass")
     except Exception:
-        logger.warning(
-            "The queue could not be reached; the clock will start the work.", exc_info=True
-        )
+        logger.warning("The queue could not be reached; the clock will ring.", exc_info=True)
+
+
+def ring_unless_rung() -> None:
+    """Wake a worker unless a call for one is waiting in the queue already."""
+    if get_broker().queue_size() == 0:
+        ring()
+
+
+@receiver(post_spawn)
+def finish_letter_on_sigterm(**kwargs: object) -> None:
+    """Let a worker that gets SIGTERM finish the letter in its hand; a second one kills it."""
+
+    def stop(signum: int, frame: object) -> None:
+        cluster_stops.set()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    signal.signal(signal.SIGTERM, stop)

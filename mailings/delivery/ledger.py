@@ -1,0 +1,272 @@
+"""The ledger: who takes which rows, what is written of each, and when a run adds up.
+
+Chunks are what workers take; rows move inside them. Consent is a condition of the very
+statement that claims a row.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import Count, F, Min, Q, QuerySet
+
+from mailings.delivery import journal, reasons, runs
+from mailings.delivery.transport import Outcome, Result
+from mailings.models import Attempt, Chunk, Delivery, Mailing
+
+# A worker prolongs its lease every few seconds; a dead one's chunks are free after this time.
+LEASE = timedelta(seconds=20)
+Status = Delivery.Status
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A row that this worker may send now."""
+
+    id: int
+    email: str
+    client_id: int
+    full_name: str
+    tries: int
+
+
+# --- Chunks -----------------------------------------------------------------------------------
+
+
+def free_chunks(now: datetime) -> QuerySet[Chunk]:
+    """Return chunks with something to do that nobody holds, the longest waiting first."""
+    unheld = Q(leased_until=None) | Q(leased_until__lt=now)
+    mailing = "attempt__mailing__"
+    allowed = Q(**{mailing + "is_active": True, mailing + "owner__is_active": True})
+    over = Q(**{mailing + "ends_at__lte": now})
+    return Chunk.objects.filter(unheld, allowed | over, due_at__lte=now).order_by("due_at", "pk")
+
+
+def overdue_chunks(now: datetime) -> QuerySet[Chunk]:
+    """Return free chunks of mailings whose window is over: nothing of them is sent."""
+    return free_chunks(now).filter(attempt__mailing__ends_at__lte=now)
+
+
+def take_chunk(chunks: QuerySet[Chunk], worker: str, now: datetime) -> Chunk | None:
+    """Lease the first of `chunks`; bring what a dead holder left in it into order."""
+    with transaction.atomic():
+        chunk = chunks.select_for_update(skip_locked=True, of=("self",)).first()
+        if chunk is None:
+            return None
+        dead_worker = chunk.worker
+        chunk.worker, chunk.leased_until = worker, now + LEASE
+        chunk.save(update_fields=["worker", "leased_until"])
+    if dead_worker:
+        settle_dead_worker(chunk, dead_worker, now)
+    return chunk
+
+
+def free_abandoned(now: datetime) -> None:
+    """End the leases of workers that died on this machine; elsewhere they run out by themselves."""
+    for pk, worker in Chunk.objects.filter(leased_until__gte=now).values_list("pk", "worker"):
+        if journal.is_abandoned(worker, pk):
+            Chunk.objects.filter(pk=pk, worker=worker).update(leased_until=None)
+
+
+def renew_lease(chunk: Chunk, now: datetime) -> bool:
+    """Prolong the lease; return False where somebody else took the chunk over."""
+    mine = Chunk.objects.filter(pk=chunk.pk, worker=chunk.worker)
+    return bool(mine.update(leased_until=now + LEASE))
+
+
+def release_chunk(chunk: Chunk, now: datetime) -> None:
+    """Give the chunk back, due when its next row is; close the run if it was the last."""
+    rows = rows_of(chunk)
+    state = rows.aggregate(
+        open=Count("pk", filter=Q(status__in=(Status.PLANNED, Status.SENDING))),
+        next_try=Min("next_try_at", filter=Q(status=Status.DEFERRED)),
+    )
+    due_at = now if state["open"] else state["next_try"]
+    mine = Chunk.objects.filter(pk=chunk.pk, worker=chunk.worker)
+    mine.update(worker="", leased_until=None, due_at=due_at)
+    if due_at is None:
+        runs.close_run(chunk.attempt_id, now)
+
+
+def rows_of(chunk: Chunk) -> QuerySet[Delivery]:
+    return Delivery.objects.filter(
+        attempt_id=chunk.attempt_id, pk__range=(chunk.first_id, chunk.last_id)
+    )
+
+
+# --- Rows -------------------------------------------------------------------------------------
+
+
+def allowed_rows(now: datetime) -> QuerySet[Delivery]:
+    """Return rows whose letters may go out: the client agrees, the mailing is on and not over,
+    its owner is not blocked."""
+    return Delivery.objects.filter(
+        Q(attempt__mailing__ends_at=None) | Q(attempt__mailing__ends_at__gt=now),
+        client__isnull=False,
+        client__unsubscribed_at=None,
+        attempt__mailing__is_active=True,
+        attempt__mailing__owner__is_active=True,
+    )
+
+
+def claim(chunk: Chunk, count: int, now: datetime) -> list[Claimed]:
+    """Move up to `count` rows that may go out now to `sending`, and return them."""
+    ready = Q(status=Status.PLANNED) | Q(status=Status.DEFERRED, next_try_at__lte=now)
+    rows = allowed_rows(now).filter(
+        ready, attempt_id=chunk.attempt_id, pk__range=(chunk.first_id, chunk.last_id)
+    )
+    inner, params = rows.order_by("pk").values("pk")[:count].query.sql_with_params()
+    moment = connection.ops.adapt_datetimefield_value(now)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE mailings_delivery SET status = 'sending', updated_at = %s"
+            f" WHERE id IN ({inner}) RETURNING id",
+            [moment, *params],
+        )
+        ids = [row[0] for row in cursor.fetchall()]
+    fields = ("pk", "email", "client_id", "client__full_name", "tries")
+    rows = Delivery.objects.filter(pk__in=ids, client__isnull=False).order_by("pk")
+    return [Claimed(*values) for values in rows.values_list(*fields)]
+
+
+def still_allowed(ids: Iterable[int], now: datetime) -> set[int]:
+    """Return those of the claimed rows that may still go out."""
+    return set(allowed_rows(now).filter(pk__in=list(ids)).values_list("pk", flat=True))
+
+
+def give_back(ids: Iterable[int]) -> None:
+    """Put rows that were claimed and not begun back to `planned`."""
+    rows = Delivery.objects.filter(pk__in=list(ids), status=Status.SENDING)
+    rows.update(status=Status.PLANNED)
+
+
+def skip_unwanted(chunk: Chunk, now: datetime) -> None:
+    """Close the rows of a chunk that will never go out, each with its reason."""
+    mailing = Mailing.objects.get(attempts=chunk.attempt_id)
+    waiting = rows_of(chunk).filter(status__in=(Status.PLANNED, Status.DEFERRED))
+    doubtful = Q(status=Status.DEFERRED, response__in=reasons.IN_DOUBT)
+    with transaction.atomic():
+        skipped = _skip(waiting.filter(client=None), reasons.CLIENT_DELETED, now)
+        gone = waiting.filter(client__unsubscribed_at__isnull=False)
+        skipped += _skip(gone, reasons.UNSUBSCRIBED, now)
+        unknown = 0
+        if mailing.ends_at is not None and mailing.ends_at <= now:
+            unknown = waiting.filter(doubtful).update(
+                status=Status.UNKNOWN, next_try_at=None, updated_at=now
+            )
+            skipped += _skip(waiting, reasons.WINDOW_CLOSED, now)
+        _add_to_sums(chunk.attempt_id, Counter(skipped=skipped, unknown=unknown))
+
+
+def _skip(rows: QuerySet[Delivery], reason: str, now: datetime) -> int:
+    return rows.update(
+        status=Status.SKIPPED, response=reason, code=None, next_try_at=None, updated_at=now
+    )
+
+
+# --- Results ----------------------------------------------------------------------------------
+
+
+def record(chunk: Chunk, results: list[tuple[Claimed, Result]], now: datetime) -> None:
+    """Write results and add them to the run's sums, in one transaction."""
+    accepted = [(row, result) for row, result in results if result.outcome is Outcome.ACCEPTED]
+    others = [(row, result) for row, result in results if result.outcome is not Outcome.ACCEPTED]
+    words = [result.text for _row, result in others if result.text]
+    with transaction.atomic():
+        sums = Counter(accepted=_record_accepted(accepted, now))
+        for row, result in others:
+            sums += _record_other(chunk, row, result, now)
+        _add_to_sums(chunk.attempt_id, sums, last_attempt_at=now)
+        first = words[-1:] or [result.text for _row, result in accepted[:1]]
+        note_reply(chunk.attempt_id, first[0] if first else "", override=bool(words))
+
+
+def _record_accepted(results: list[tuple[Claimed, Result]], now: datetime) -> int:
+    if not results:
+        return 0
+    moment = connection.ops.adapt_datetimefield_value(now)
+    params = [
+        value for row, result in results for value in (row.id, result.code, result.text[:500])
+    ]
+    # VALUES names its columns column1, column2, … in PostgreSQL and in SQLite.
+    values = ", ".join(["(%s, %s, %s)"] * len(results))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE mailings_delivery SET status = 'accepted', tries = tries + 1,"
+            " code = v.column2, response = v.column3, next_try_at = NULL, updated_at = %s"
+            f" FROM (VALUES {values}) v"
+            " WHERE id = v.column1 AND status IN ('sending', 'planned', 'deferred')",
+            [moment, *params],
+        )
+        return cursor.rowcount
+
+
+def _record_other(chunk: Chunk, row: Claimed, result: Result, now: datetime) -> Counter[str]:
+    if result.outcome in (Outcome.TROUBLE, Outcome.RETURNED):
+        give_back([row.id])
+        return Counter()
+    status, next_try_at = _next_state(chunk, row, result, now)
+    changed = Delivery.objects.filter(pk=row.id, status=Status.SENDING).update(
+        status=status,
+        tries=F("tries") + 1,
+        next_try_at=next_try_at,
+        code=result.code,
+        response=result.text[:500],
+        updated_at=now,
+    )
+    return Counter({status.value: changed}) if status is not Status.DEFERRED else Counter()
+
+
+def _next_state(
+    chunk: Chunk, row: Claimed, result: Result, now: datetime
+) -> tuple[Delivery.Status, datetime | None]:
+    if result.outcome is Outcome.NEVER:
+        return Status.REJECTED, None
+    doubt = result.outcome is Outcome.DOUBT
+    if doubt and chunk.attempt.mailing.in_doubt == Mailing.Doubt.LEAVE:
+        return Status.UNKNOWN, None
+    delays = settings.MAILING_RETRY_DELAYS
+    if row.tries >= len(delays):
+        return (Status.UNKNOWN if doubt else Status.REJECTED), None
+    # What a dead worker left waited long enough already.
+    delay = 0 if result.text == reasons.WORKER_DIED else delays[row.tries]
+    return Status.DEFERRED, now + timedelta(seconds=delay)
+
+
+def _add_to_sums(attempt_id: int, sums: Counter[str], **fields: datetime) -> None:
+    changes = {name: F(name) + number for name, number in sums.items() if number}
+    if changes or fields:
+        Attempt.objects.filter(pk=attempt_id).update(**changes, **fields)
+
+
+def note_reply(attempt_id: int, words: str, *, override: bool = True) -> None:
+    """Show the server's words at the run; without `override` only where none stand yet."""
+    attempts = Attempt.objects.filter(pk=attempt_id)
+    if not override:
+        attempts = attempts.filter(server_response="")
+    if words:
+        attempts.update(server_response=words)
+
+
+def settle_dead_worker(chunk: Chunk, dead_worker: str, now: datetime) -> None:
+    """Bring the rows that a dead worker was sending into order, with the help of its journal."""
+    traces = journal.read_traces(dead_worker, chunk.pk)
+    fields = ("pk", "email", "client_id", "client__full_name", "tries")
+    rows = rows_of(chunk).filter(status=Status.SENDING).values_list(*fields)
+    results = []
+    for row in (Claimed(*values) for values in rows):
+        if row.id in traces.answered:
+            result = traces.answered[row.id]
+        elif traces.found and row.id not in traces.handed_over:
+            result = Result(Outcome.RETURNED)
+        else:
+            result = Result(Outcome.DOUBT, None, reasons.WORKER_DIED)
+        results.append((row, result))
+    if results:
+        record(chunk, results, now)
+    journal.forget(dead_worker, chunk.pk)

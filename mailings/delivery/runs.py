@@ -1,0 +1,168 @@
+"""A run from its opening to its end: when it is due, whom it plans, when it adds up."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import Count, Exists, OuterRef, QuerySet
+from django.utils import translation
+
+from mailings.delivery import letter, reasons
+from mailings.models import Attempt, Chunk, Delivery, Mailing
+
+logger = logging.getLogger("vestnik.delivery")
+
+CHUNK_SIZE = 500  # deliveries
+# Rows are saved a moment before their recipients are.
+AUDIENCE_GRACE = 10  # seconds
+
+
+def open_due(now: datetime, mailing_id: int | None = None) -> int:
+    """Open a run for every mailing that is due, end those whose time is over; return how many."""
+    due = Mailing.objects.due(now)
+    if mailing_id is not None:
+        due = due.filter(pk=mailing_id)
+    opened = sum(_open_safely(pk, now) for pk in due.values_list("pk", flat=True))
+    Mailing.objects.outlived(now).update(status=Mailing.Status.FINISHED, next_run_at=None)
+    return opened
+
+
+def _open_safely(mailing_id: int, now: datetime) -> bool:
+    try:
+        return open_run(mailing_id, now) is not None
+    except Exception:  # one mailing's defect must not hold up the others
+        logger.exception("mailing %s could not be opened", mailing_id)
+        return False
+
+
+def open_run(mailing_id: int, now: datetime) -> Attempt | None:
+    """Open the run that is due, with a row for every recipient; None where there is none.
+
+    However many workers try: `unique(mailing, slot)` and the lock let one of them succeed.
+    """
+    with transaction.atomic():
+        due = Mailing.objects.due(now).select_related("owner", "message")
+        mailing = due.select_for_update(of=("self",)).filter(pk=mailing_id).first()
+        if mailing is None:
+            return None
+        mailing.plan(now)
+        slot = mailing.next_run_at
+        attempt = None
+        if slot is not None and slot <= now and not _audience_is_coming(mailing, now):
+            attempt = _create_attempt(mailing, slot, now)
+            mailing.plan(now)
+        mailing.save(update_fields=["next_run_at", "status"])
+    if attempt:
+        logger.info(
+            "mailing %s: run %s opened, %s planned", mailing_id, attempt.pk, attempt.planned
+        )
+        close_run(attempt.pk, now)  # Where nobody is left to send to.
+    return attempt
+
+
+def _audience_is_coming(mailing: Mailing, now: datetime) -> bool:
+    young = (now - mailing.created_at).total_seconds() < AUDIENCE_GRACE
+    return young and not mailing.audience().exists()
+
+
+def _create_attempt(mailing: Mailing, slot: datetime, now: datetime) -> Attempt:
+    attempt = Attempt(mailing=mailing, message=mailing.message, slot=slot, started_at=now)
+    if mailing.attempts.running().exists():
+        return _left_out(attempt, reasons.STILL_RUNNING, now)
+    try:
+        content = compose(mailing)
+    except Exception:  # the owner must see that this run failed, whatever was wrong with it
+        logger.exception("mailing %s: the letter could not be composed", mailing.pk)
+        return _left_out(attempt, reasons.NOT_COMPOSED, now)
+    attempt.subject, attempt.html, attempt.text = content.subject, content.html, content.text
+    attempt.save()
+    plan_deliveries(attempt, mailing, now)
+    attempt.server_response = "" if attempt.planned else reasons.NO_RECIPIENTS
+    attempt.save()
+    return attempt
+
+
+def compose(mailing: Mailing) -> letter.Content:
+    """Compose the mailing's letter in its owner's language."""
+    profile = getattr(mailing.owner, "wagtail_userprofile", None)
+    language = (profile and profile.preferred_language) or settings.LANGUAGE_CODE
+    with translation.override(language):
+        return letter.compose(mailing.message)
+
+
+def _left_out(attempt: Attempt, reason: str, now: datetime) -> Attempt:
+    attempt.status, attempt.server_response = Attempt.Status.FAILURE, reason
+    attempt.finished_at = attempt.last_attempt_at = now
+    attempt.save()
+    return attempt
+
+
+def plan_deliveries(attempt: Attempt, mailing: Mailing, now: datetime) -> None:
+    """Freeze the audience: one row per client, and the chunks over them; set the sums."""
+    moment = connection.ops.adapt_datetimefield_value(now)
+    audience = mailing.audience().order_by("id").values("id", "email", "unsubscribed_at")
+    inner, params = audience.query.sql_with_params()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO mailings_delivery"
+            " (attempt_id, client_id, email, status, response, tries, updated_at)"
+            " SELECT %s, a.id, a.email,"
+            " CASE WHEN a.unsubscribed_at IS NULL THEN 'planned' ELSE 'skipped' END,"
+            f" CASE WHEN a.unsubscribed_at IS NULL THEN '' ELSE %s END, 0, %s FROM ({inner}) a",
+            [attempt.pk, reasons.UNSUBSCRIBED, moment, *params],
+        )
+        attempt.planned = max(cursor.rowcount, 0)
+        cursor.execute(
+            "INSERT INTO mailings_chunk (attempt_id, first_id, last_id, due_at, worker)"
+            " SELECT %s, min(r.id), max(r.id), %s, '' FROM (SELECT id,"
+            f" (row_number() OVER (ORDER BY id) - 1) / {CHUNK_SIZE} AS part"
+            " FROM mailings_delivery WHERE attempt_id = %s) r GROUP BY r.part ORDER BY 1, 2",
+            [attempt.pk, moment, attempt.pk],
+        )
+    attempt.skipped = attempt.deliveries.filter(status=Delivery.Status.SKIPPED).count()
+
+
+def finished_runs() -> QuerySet[Attempt]:
+    """Return runs at work that have nothing left to do."""
+    left = Chunk.objects.filter(attempt=OuterRef("pk"), due_at__isnull=False)
+    return Attempt.objects.running().exclude(Exists(left))
+
+
+def close_run(attempt_id: int, now: datetime) -> bool:
+    """Close a run if every row is final: count the ledger, set the status, plan what is next."""
+    with transaction.atomic():
+        attempt = finished_runs().select_for_update(of=("self",)).filter(pk=attempt_id).first()
+        if attempt is None:
+            return False
+        by_status = dict(
+            attempt.deliveries.order_by().values_list("status").annotate(n=Count("pk"))
+        )
+        if any(by_status.get(status) for status in Delivery.OPEN):
+            return False
+        for name in ("accepted", "rejected", "skipped", "unknown"):
+            setattr(attempt, name, by_status.get(name, 0))
+        attempt.planned = sum(by_status.values())
+        attempt.status = _verdict(attempt)
+        attempt.finished_at = now
+        if attempt.status == Attempt.Status.SUCCESS:
+            last = attempt.deliveries.filter(status=Delivery.Status.ACCEPTED).order_by("-pk")
+            attempt.server_response = last.values_list("response", flat=True).first() or ""
+        attempt.save()
+        mailing = attempt.mailing
+        mailing.plan(now)
+        mailing.save(update_fields=["next_run_at", "status"])
+    return True
+
+
+def _verdict(attempt: Attempt) -> Attempt.Status:
+    wanted = attempt.deliveries.exclude(
+        status=Delivery.Status.SKIPPED, response__in=reasons.NOT_WANTED
+    ).count()
+    if attempt.accepted == 0:
+        return Attempt.Status.FAILURE
+    if attempt.accepted == wanted:
+        return Attempt.Status.SUCCESS
+    return Attempt.Status.PARTIAL

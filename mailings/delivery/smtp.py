@@ -1,0 +1,280 @@
+"""One SMTP session: commands out, replies in, every wait bounded. It knows no mailing.
+
+RFC 5321 (SMTP), RFC 2920 (PIPELINING), RFC 3207 (STARTTLS), RFC 4954 (AUTH), RFC 6531 (SMTPUTF8).
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import socket
+import ssl
+import time
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from django.conf import settings
+
+# The stages before the first letter, in their order.
+SETUP = ("connect", "hello", "tls", "login")
+GO_ON = (250, 251, 252, 354)
+
+REPLY_LINE = re.compile(rb"^(\d{3})(?:([ -])(.*))?$", re.DOTALL)
+MAX_LINE, MAX_REPLY = 4096, 65536  # bytes; RFC 5321 4.5.3.1.5 asks for 512 a line
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    code: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.text}".strip()
+
+
+class Broken(Exception):
+    """The conversation cannot go on: refused, lost, timed out, or not SMTP."""
+
+    def __init__(self, stage: str, words: str, code: int | None = None) -> None:
+        super().__init__(words)
+        self.stage, self.words, self.code = stage, words, code
+
+
+class Closed(Exception):
+    """The right to begin a letter ended before its DATA."""
+
+
+class Gate(Protocol):
+    """What a letter asks of its sender on its way."""
+
+    def check(self) -> None:
+        """Raise `Closed` unless the letter may begin."""
+
+    def handing_over(self) -> None:
+        """Note that from now on the letter may arrive."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where letters go, and how long to wait for a whole reply (seconds)."""
+
+    host: str
+    port: int
+    user: str = ""
+    password: str = ""
+    starttls: bool = False
+    tls: bool = False
+    timeout: float = 30
+    sender: str = ""
+    hello_name: str = field(default_factory=socket.gethostname)
+
+    @classmethod
+    def from_settings(cls, sender: str) -> Server:
+        return cls(
+            host=settings.EMAIL_HOST,
+            port=settings.EMAIL_PORT,
+            user=settings.EMAIL_HOST_USER or "",
+            password=settings.EMAIL_HOST_PASSWORD or "",
+            starttls=getattr(settings, "EMAIL_USE_TLS", False),
+            tls=getattr(settings, "EMAIL_USE_SSL", False),
+            timeout=settings.SMTP_TIMEOUT,
+            sender=sender,
+        )
+
+    @property
+    def name(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+class Connection:
+    """One SMTP session. `open()` it, `send()` any number of letters, `close()` it."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self.sock: socket.socket | None = None
+        self.extensions: dict[str, str] = {}
+        self.is_open = False
+        self.sent = 0
+        self._buffer = b""
+        self._reset_first = False
+
+    def open(self) -> None:
+        """Connect, greet, secure and log in. Raises `Broken` with a stage of SETUP."""
+        address = (self.server.host, self.server.port)
+        try:
+            self.sock = socket.create_connection(address, timeout=self.server.timeout)
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError as error:
+            raise Broken("connect", f"{self.server.name}: {describe(error)}") from error
+        if self.server.tls:
+            self._secure()
+        self._expect("connect", 220)
+        self._hello()
+        if self.server.starttls:
+            self._command("tls", b"STARTTLS", 220)
+            self._secure()
+            self._hello()
+        if self.server.user:
+            self._login()
+        self.is_open = True
+
+    def send(self, recipient: str, body: bytes, *, utf8: bool, gate: Gate) -> tuple[str, Reply]:
+        """Send one letter; return the last stage reached and the reply that ended it.
+
+        `body` is dot-stuffed and ends with the final dot. Stage `body` means that the letter was
+        handed over and the reply is the server's verdict; any other stage, that it was refused
+        there. Raises `Closed` where the gate closed before DATA, and `Broken` where the session
+        cannot be used any further (its stage `body`: the letter was handed over before).
+        """
+        mail = f"MAIL FROM:<{self.server.sender}>{' SMTPUTF8' if utf8 else ''}"
+        refused = self._begin([mail.encode(), f"RCPT TO:<{recipient}>".encode()], gate)
+        self._reset_first = refused is not None
+        if refused:
+            return refused
+        gate.handing_over()
+        self._write("data", body)
+        reply = self._read_reply("body")
+        self.sent += 1
+        return "body", reply
+
+    def close(self, *, politely: bool = True) -> None:
+        if self.sock is None:
+            return
+        try:
+            if politely:
+                self.sock.settimeout(1)
+                self.sock.sendall(b"QUIT\r\n")
+        except OSError:
+            pass  # It is being closed anyway.
+        finally:
+            self.sock.close()
+            self._begin_anew()
+
+    def _begin(self, commands: list[bytes], gate: Gate) -> tuple[str, Reply] | None:
+        """Bring the session to the point where it waits for the body; return a refusal."""
+        stages = ["mail", "rcpt", "data"]
+        if self._reset_first:
+            stages, commands = ["reset", *stages], [b"RSET", *commands]
+        if "PIPELINING" in self.extensions:
+            gate.check()
+            return self._pipeline(stages, [*commands, b"DATA"])
+        return self._lock_step(stages, [*commands, b"DATA"], gate)
+
+    def _pipeline(self, stages: list[str], commands: list[bytes]) -> tuple[str, Reply] | None:
+        self._write("mail", b"\r\n".join(commands) + b"\r\n")
+        replies = [(stage, self._read_reply(stage)) for stage in stages]
+        refusals = [(stage, reply) for stage, reply in replies if reply.code not in GO_ON]
+        if refusals and replies[-1][1].code == 354:
+            # RFC 2920 3.1: the server waits for a body although nobody was accepted.
+            self._write("data", b".\r\n")
+            self._read_reply("rcpt")
+        return refusals[0] if refusals else None
+
+    def _lock_step(
+        self, stages: list[str], commands: list[bytes], gate: Gate
+    ) -> tuple[str, Reply] | None:
+        for stage, command in zip(stages, commands, strict=True):
+            if stage == "data":
+                self._reset_first = True  # Should the gate be closed, MAIL and RCPT must go.
+                gate.check()
+            self._write(stage, command + b"\r\n")
+            reply = self._read_reply(stage)
+            if reply.code not in GO_ON:
+                return stage, reply
+        return None
+
+    def _hello(self) -> None:
+        name = self.server.hello_name.encode("ascii", "replace")
+        self._write("hello", b"EHLO " + name + b"\r\n")
+        reply = self._read_reply("hello")
+        if reply.code != 250:
+            self._command("hello", b"HELO " + name, 250)
+            self.extensions = {}
+            return
+        lines = [line.upper().partition(" ") for line in reply.text.split("\n")[1:]]
+        self.extensions = {keyword: rest for keyword, _, rest in lines}
+
+    def _secure(self) -> None:
+        context = ssl.create_default_context()
+        try:
+            self.sock.settimeout(self.server.timeout)
+            self.sock = context.wrap_socket(self.sock, server_hostname=self.server.host)
+        except OSError as error:
+            raise Broken("tls", f"TLS: {describe(error)}") from error
+        # What came before the handshake may be somebody else's (RFC 3207 section 6).
+        self._buffer = b""
+
+    def _login(self) -> None:
+        methods = self.extensions.get("AUTH", "").split()
+        user, password = self.server.user, self.server.password
+        if "PLAIN" in methods or "LOGIN" not in methods:
+            token = base64.b64encode(f"\0{user}\0{password}".encode())
+            self._command("login", b"AUTH PLAIN " + token, 235)
+            return
+        self._command("login", b"AUTH LOGIN", 334)
+        self._command("login", base64.b64encode(user.encode()), 334)
+        self._command("login", base64.b64encode(password.encode()), 235)
+
+    def _command(self, stage: str, command: bytes, code: int) -> None:
+        self._write(stage, command + b"\r\n")
+        self._expect(stage, code)
+
+    def _expect(self, stage: str, code: int) -> None:
+        reply = self._read_reply(stage)
+        if reply.code != code:
+            raise Broken(stage, str(reply), reply.code)
+
+    def _write(self, stage: str, data: bytes) -> None:
+        try:
+            self.sock.settimeout(self.server.timeout)
+            self.sock.sendall(data)
+        except OSError as error:
+            raise Broken(stage, f"{self.server.name}: {describe(error)}") from error
+
+    def _read_reply(self, stage: str) -> Reply:
+        """Read one reply of any number of lines, all of it within the time limit."""
+        deadline = time.monotonic() + self.server.timeout
+        lines: list[str] = []
+        size = 0
+        while True:
+            line = self._read_line(stage, deadline)
+            found = REPLY_LINE.match(line)
+            size += len(line)
+            if not found or size > MAX_REPLY:
+                raise Broken(stage, f"{self.server.name}: not an SMTP reply: {readable(line)}")
+            lines.append(readable(found[3] or b""))
+            if found[2] != b"-":
+                return Reply(int(found[1]), "\n".join(lines))
+
+    def _read_line(self, stage: str, deadline: float) -> bytes:
+        while b"\n" not in self._buffer:
+            if len(self._buffer) > MAX_LINE:
+                raise Broken(stage, f"{self.server.name}: a reply without an end")
+            self._buffer += self._receive(stage, deadline)
+        line, self._buffer = self._buffer.split(b"\n", 1)
+        return line.rstrip(b"\r")
+
+    def _receive(self, stage: str, deadline: float) -> bytes:
+        try:
+            self.sock.settimeout(max(deadline - time.monotonic(), 0.001))
+            data = self.sock.recv(65536)
+        except OSError as error:
+            raise Broken(stage, f"{self.server.name}: {describe(error)}") from error
+        if not data:
+            raise Broken(stage, f"{self.server.name}: the server closed the connection")
+        return data
+
+
+def describe(error: OSError) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return error.strerror or str(error) or type(error).__name__
+
+
+def readable(line: bytes) -> str:
+    """Return a server's bytes as text that can be stored and shown."""
+    text = line[:500].decode("utf-8", "replace")
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

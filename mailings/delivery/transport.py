@@ -1,0 +1,180 @@
+"""Letters out over kept connections, and what the server's replies mean."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from queue import SimpleQueue
+from typing import Protocol
+
+from mailings.delivery import reasons
+from mailings.delivery.smtp import SETUP, Broken, Closed, Connection, Reply, Server
+
+
+class Outcome(Enum):
+    ACCEPTED = "the server has taken the letter over"
+    LATER = "not now: the same person is tried again"
+    NEVER = "never: the server refuses this person"
+    LOST = "the connection broke before the letter was handed over"
+    DOUBT = "the connection broke after it was handed over, before the answer"
+    TROUBLE = "the server takes nothing from us at the moment; nobody's fault"
+    RETURNED = "not begun: no longer allowed, or the worker stops"
+
+
+# (stages, reply code, enhanced code) -> outcome; the first row that matches counts.
+RULES: tuple[tuple[tuple[str, ...], str, str, Outcome], ...] = (
+    # Before the first letter nothing can be about a person.
+    (SETUP, r"...", r".*", Outcome.TROUBLE),
+    # RFC 5321 4.2.1: the server closes the connection, whatever was asked.
+    (("mail", "rcpt", "data", "body"), r"421", r".*", Outcome.LOST),
+    # Authentication wanted, or our right to send taken away (RFC 4954 section 6).
+    (("mail", "rcpt", "data", "body"), r"(454|530|534|535|538)", r".*", Outcome.TROUBLE),
+    # The sender's address is ours: a refusal of it concerns every letter.
+    (("mail",), r"[45]..", r".*", Outcome.TROUBLE),
+    (("rcpt", "data", "body"), r"4..", r".*", Outcome.LATER),
+    (("rcpt", "data", "body"), r"5..", r".*", Outcome.NEVER),
+    (("body",), r"2..", r".*", Outcome.ACCEPTED),
+)
+
+ENHANCED = re.compile(r"^\s*([245]\.\d{1,3}\.\d{1,3})\b")
+
+
+@dataclass(slots=True)
+class Result:
+    """How one try for one recipient ended, with the server's words."""
+
+    outcome: Outcome
+    code: int | None = None
+    text: str = ""
+
+
+class Notes(Protocol):
+    """Where it is written down at once what became of a letter (see journal.py)."""
+
+    def handed_over(self, delivery_id: int) -> None: ...
+
+    def answered(self, delivery_id: int, result: Result) -> None: ...
+
+
+@dataclass(slots=True, eq=False)
+class Envelope:
+    """One letter on its way: for whom, its bytes (dot-stuffed, with the final dot), its rights.
+
+    `allowed_until` (time.monotonic seconds) ends the right to begin; whoever claimed the letter
+    prolongs it while consent holds.
+    """
+
+    id: int
+    recipient: str
+    build: Callable[[], bytes]
+    allowed_until: float
+    notes: Notes
+    utf8: bool = False
+
+    def check(self) -> None:
+        if time.monotonic() >= self.allowed_until:
+            raise Closed
+
+    def handing_over(self) -> None:
+        self.notes.handed_over(self.id)
+
+
+def classify(stage: str, reply: Reply) -> Outcome:
+    """Return what a reply at a stage means, by the table RULES."""
+    found = ENHANCED.match(reply.text)
+    enhanced = found[1] if found else ""
+    for stages, code, pattern, outcome in RULES:
+        if stage in stages and re.fullmatch(code, str(reply.code)) and re.match(pattern, enhanced):
+            return outcome
+    return Outcome.LOST
+
+
+class Pool:
+    """Kept connections, a thread each. Letters go in by `submit`, results come by `results`.
+
+    A connection that cannot be opened while another one works is left out for a while: many
+    servers allow only a few. When none works, its letter comes back as TROUBLE.
+    """
+
+    REST = 15.0  # seconds before a refused extra connection is tried again
+
+    def __init__(self, server: Server, size: int) -> None:
+        self.server = server
+        self.inbox: SimpleQueue[Envelope | None] = SimpleQueue()
+        self.results: SimpleQueue[tuple[Envelope, Result]] = SimpleQueue()
+        self.working = 0
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self.threads = [threading.Thread(target=self._run, daemon=True) for _ in range(size)]
+        for thread in self.threads:
+            thread.start()
+
+    def submit(self, envelope: Envelope) -> None:
+        self.inbox.put(envelope)
+
+    def close(self) -> None:
+        """Let every thread finish the letter in hand, then end the sessions."""
+        self._closing.set()
+        for _ in self.threads:
+            self.inbox.put(None)
+        for thread in self.threads:
+            thread.join(self.server.timeout + 5)
+
+    def _run(self) -> None:
+        connection = Connection(self.server)
+        while (envelope := self.inbox.get()) is not None:
+            result = self._try(connection, envelope)
+            if result is None:
+                self.inbox.put(envelope)
+                self._closing.wait(self.REST)
+            else:
+                envelope.notes.answered(envelope.id, result)
+                self.results.put((envelope, result))
+        self._drop(connection, politely=True)
+
+    def _try(self, connection: Connection, envelope: Envelope) -> Result | None:
+        """Send over the kept connection, or a new one; None: leave it to the other threads."""
+        was_used = connection.sent > 0
+        try:
+            envelope.check()
+            self._ensure_open(connection)
+            return self._send(connection, envelope)
+        except Closed:
+            return Result(Outcome.RETURNED)
+        except Broken as broken:
+            self._drop(connection, politely=False)
+            if broken.stage in SETUP:
+                return None if self.working else Result(Outcome.TROUBLE, broken.code, broken.words)
+            if broken.stage in ("reset", "mail") and was_used:
+                # Servers close idle and long sessions; that is nobody's failure.
+                return self._try(connection, envelope)
+            if broken.stage == "body":
+                return Result(Outcome.DOUBT, None, reasons.ANSWER_LOST)
+            return Result(Outcome.LOST, broken.code, broken.words)
+
+    def _send(self, connection: Connection, envelope: Envelope) -> Result:
+        if envelope.utf8 and "SMTPUTF8" not in connection.extensions:
+            return Result(Outcome.NEVER, None, reasons.NO_SMTPUTF8)
+        stage, reply = connection.send(
+            envelope.recipient, envelope.build(), utf8=envelope.utf8, gate=envelope
+        )
+        outcome = classify(stage, reply)
+        if outcome is Outcome.LOST:
+            raise Broken("data" if stage == "body" else stage, str(reply), reply.code)
+        return Result(outcome, reply.code, str(reply))
+
+    def _ensure_open(self, connection: Connection) -> None:
+        if not connection.is_open:
+            connection.open()
+            with self._lock:
+                self.working += 1
+
+    def _drop(self, connection: Connection, *, politely: bool) -> None:
+        if connection.is_open:
+            with self._lock:
+                self.working -= 1
+        connection.close(politely=politely)

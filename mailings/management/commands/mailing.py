@@ -1,0 +1,92 @@
+"""`manage.py mailing`: send what is due, from the command line."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils.translation import gettext as _
+
+from mailings.delivery import dispatch
+from mailings.models import Attempt, Mailing
+
+BAR = 30  # letters
+LINE_SECONDS = 5.0  # between two lines of progress where the output is no terminal
+
+
+class Command(BaseCommand):
+    help = "Open the mailings that are due and send them; print what came of it."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--mailing", type=int, metavar="ID", help="only this mailing")
+        parser.add_argument(
+            "--watch",
+            action="store_true",
+            help="go on every MAILING_INTERVAL seconds until stopped",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        mailing_id = options["mailing"]
+        if mailing_id is not None and not Mailing.objects.filter(pk=mailing_id).exists():
+            raise CommandError(_("There is no mailing %(id)s.") % {"id": mailing_id})
+        self.stop = threading.Event()
+        self.progress = Progress(self.stdout)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_args: self.stop.set())
+        all_went_out = self.run_once(mailing_id)
+        while options["watch"] and not self.stop.wait(settings.MAILING_INTERVAL):
+            all_went_out = self.run_once(mailing_id)
+        if not all_went_out:
+            sys.exit(1)
+
+    def run_once(self, mailing_id: int | None) -> bool:
+        summary = dispatch.run_pass(
+            stopping=self.stop.is_set, mailing_id=mailing_id, progress=self.progress.show
+        )
+        self.progress.end()
+        self.stdout.write(
+            _(
+                "Runs opened: %(opened)d. Accepted: %(accepted)d, rejected: %(rejected)d, "
+                "to be tried again: %(deferred)d, in doubt: %(in_doubt)d."
+            )
+            % vars(summary)
+        )
+        if summary.trouble:
+            self.stderr.write(_("The mail server takes no letters: %s") % summary.trouble)
+        return summary.all_went_out
+
+
+class Progress:
+    """A bar on a terminal, a plain line every few seconds elsewhere."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+        self.terminal = stream.isatty()
+        self.shown_at = time.monotonic()
+        self.open_line = False
+
+    def show(self, attempt: Attempt) -> None:
+        words = _("%(name)s: %(done)d of %(planned)d") % {
+            "name": attempt.mailing.name,
+            "done": attempt.done,
+            "planned": attempt.planned,
+        }
+        if self.terminal:
+            filled = BAR * attempt.done // max(attempt.planned, 1)
+            bar = "█" * filled + "░" * (BAR - filled)
+            self.stream.write(f"\r{bar} {words}\x1b[K", ending="")
+            self.stream.flush()
+            self.open_line = True
+        elif time.monotonic() - self.shown_at >= LINE_SECONDS:
+            self.shown_at = time.monotonic()
+            self.stream.write(words)
+
+    def end(self) -> None:
+        if self.open_line:
+            self.stream.write("")
+            self.open_line = False
