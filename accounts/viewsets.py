@@ -2,8 +2,65 @@
 
 from __future__ import annotations
 
-from wagtail.users.views.users import UserViewSet as WagtailUserViewSet
+from django.db import transaction
+from django.db.models import QuerySet
+from django.forms import ModelForm
+from django.utils.functional import cached_property
+from django.utils.translation import gettext_lazy as _
+from wagtail.admin.ui.tables import BulkActionsCheckboxColumn, Column, DateColumn
+from wagtail.users.views import users
+
+from accounts.forms import UserCreationForm, UserEditForm
+from accounts.members import SEARCH_FIELDS, ActivationFilter, activation_column, roles_column
+from accounts.models import User, wake_mailings
+from mailings.views.owned import search_rows
 
 
-class UserViewSet(WagtailUserViewSet):
-    pass
+class UserFilterSet(users.UserFilterSet):
+    activation = ActivationFilter()
+
+
+class IndexView(users.IndexView):
+    @cached_property
+    def columns(self) -> list[Column]:
+        title = self._get_title_column_class(users.UserColumn)
+        return [
+            BulkActionsCheckboxColumn("bulk_actions", obj_type="user"),
+            title(
+                "email",
+                label=_("E-mail"),
+                accessor="email",
+                sort_key="email",
+                get_url=self.get_edit_url,
+            ),
+            Column("name", label=_("Name"), accessor="get_full_name", sort_key="name"),
+            Column("company", label=_("Company"), sort_key="company"),
+            roles_column(),
+            activation_column(),
+            DateColumn("last_login", label=_("Last login"), sort_key="last_login"),
+        ]
+
+    def get_base_queryset(self) -> QuerySet:
+        return super().get_base_queryset().prefetch_related("groups").with_activation()
+
+    def search_queryset(self, queryset: QuerySet) -> QuerySet:
+        return search_rows(queryset, SEARCH_FIELDS, self.search_query)
+
+
+class EditView(users.EditView):
+    @transaction.atomic
+    def save_instance(self) -> User:
+        user = super().save_instance()
+        if user.is_active and "is_active" in self.form.changed_data:
+            wake_mailings()
+        return user
+
+
+class UserViewSet(users.UserViewSet):
+    index_view_class = IndexView
+    edit_view_class = EditView
+    filterset_class = UserFilterSet
+    template_prefix = "accounts/users/"
+
+    def get_form_class(self, for_update: bool = False) -> type[ModelForm]:
+        return UserEditForm if for_update else UserCreationForm
