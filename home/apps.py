@@ -7,3 +7,8 @@ from django.utils.translation import gettext_lazy as _
 class HomeConfig(AppConfig):
     name = "home"
     verbose_name = _("home")
+
+    def ready(self) -> None:
+        from config import page_cache
+
+        page_cache.watch()
