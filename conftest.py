@@ -2,19 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-
-# Tests speak English and keep away from the data of a running site.
-os.environ.update(
-    DEBUG="false",
-    SECRET_KEY="tests-only-" + "x" * 50,
-    SITE_URL="http://testserver",
-    LANGUAGE_CODE="en",
-    TIME_ZONE="Europe/Moscow",
-    VAR_DIR=tempfile.mkdtemp(prefix="vestnik-tests-"),
-)
-
 from datetime import timedelta
 
 import pytest
@@ -31,12 +18,7 @@ PASSWORD = "correct horse battery"
 
 @pytest.fixture(autouse=True)
 def plain_settings(settings, tmp_path):
-    """Hash passwords fast, serve static files unhashed, keep uploads in the test's folder."""
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    settings.STORAGES = {
-        **settings.STORAGES,
-        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
-    }
+    """Keep uploads in the test's folder, and nothing in the cache from the test before."""
     settings.MEDIA_ROOT = tmp_path / "media"
     cache.clear()
 

@@ -1,0 +1,306 @@
+"""A run against a mail server that misbehaves: it adds up, others go on, the words are shown."""
+
+from __future__ import annotations
+
+import socket
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from conftest import make_client, make_mailing
+from mailings.delivery import dispatch, reasons
+from mailings.models import Attempt, MailServer
+from mailings.tests.conftest import ledger_of, let_time_pass, make_due, only_run, point_at
+from mailings.tests.servers import (
+    CLOSE,
+    DRIP,
+    GARBAGE,
+    GOODBYE,
+    HANG,
+    LATER,
+    NEVER,
+    ScriptedServer,
+)
+
+BROKEN = {"lost": CLOSE, "silent": HANG, "dripping": DRIP, "not SMTP": GARBAGE, "421": GOODBYE}
+
+
+def assert_adds_up(run: Attempt) -> None:
+    run.refresh_from_db()
+    assert run.status != Attempt.Status.RUNNING
+    assert run.planned == run.accepted + run.rejected + run.skipped + run.unknown
+    for name in ("accepted", "rejected", "skipped", "unknown"):
+        assert getattr(run, name) == run.deliveries.filter(status=name).count()
+
+
+class TestServerTakesNothing:
+    """S5: a mail server that refuses connections, answers garbage or not at all."""
+
+    @pytest.mark.parametrize("stage", ["connect", "hello"])
+    @pytest.mark.parametrize(
+        "action", [*BROKEN.values(), LATER, NEVER], ids=[*BROKEN, "4xx", "5xx"]
+    )
+    def test_run_waits_and_blames_nobody(self, server, due, stage, action):
+        server.fail(stage, action)
+        summary = dispatch.run_pass()
+        run = only_run(due)
+        assert not summary.all_went_out
+        assert run.status == Attempt.Status.RUNNING
+        assert set(ledger_of(due).values()) == {"planned"}
+        assert not run.deliveries.exclude(tries=0).exists()
+        assert run.server_response == MailServer.objects.get().response != ""
+
+        server.recover()
+        let_time_pass(due)
+        dispatch.run_pass()
+        assert_adds_up(run)
+        assert run.status == Attempt.Status.SUCCESS
+        assert sorted(server.recipients()) == [f"c{n}@example.com" for n in range(5)]
+        assert MailServer.objects.get().trouble_since is None
+
+    def test_refused_connection(self, settings, due):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+        point_at(settings, f"smtp://127.0.0.1:{port}")
+        assert dispatch.run_pass().trouble
+        assert set(ledger_of(due).values()) == {"planned"}
+        assert "refused" in only_run(due).server_response
+
+    def test_no_worker_hammers_a_server_in_trouble(self, server, due):
+        server.fail("connect", GOODBYE)
+        dispatch.run_pass()
+        sessions = server.sessions
+        assert dispatch.run_pass().trouble
+        assert server.sessions == sessions
+        assert not dispatch.waiting(timezone.now())
+        later = MailServer.objects.get().next_try_at + timedelta(seconds=1)
+        assert dispatch.waiting(later)
+
+    def test_waits_grow(self, server, due):
+        server.fail("connect", GOODBYE)
+        waits = []
+        for _ in range(3):
+            let_time_pass(due) if waits else None
+            dispatch.run_pass()
+            waits.append((MailServer.objects.get().next_try_at - timezone.now()).total_seconds())
+        assert waits == sorted(waits)
+        assert MailServer.objects.get().failures == 3
+
+    def test_authentication_failure(self, server, settings, due):
+        server.extensions = ("PIPELINING", "AUTH PLAIN LOGIN")
+        settings.EMAIL_HOST_USER, settings.EMAIL_HOST_PASSWORD = "vestnik", "wrong"
+        server.fail("login", b"535 5.7.8 Authentication credentials invalid\r\n")
+        dispatch.run_pass()
+        assert "credentials invalid" in only_run(due).server_response
+        assert set(ledger_of(due).values()) == {"planned"}
+        server.recover()
+        let_time_pass(due)
+        dispatch.run_pass()
+        assert only_run(due).status == Attempt.Status.SUCCESS
+
+    @pytest.mark.parametrize("reply", [b"454 4.7.0 TLS not available\r\n", b"220 Go\r\n"])
+    def test_tls_failure(self, server, settings, due, reply):
+        server.extensions = ("PIPELINING", "STARTTLS")
+        settings.EMAIL_USE_TLS = True
+        server.fail("tls", reply)  # After "220 Go" plain text follows instead of a handshake.
+        dispatch.run_pass()
+        assert only_run(due).server_response
+        assert set(ledger_of(due).values()) == {"planned"}
+        assert server.letters == []
+
+    def test_sender_refused(self, server, due):
+        server.fail("mail", b"550 5.7.1 Sender not allowed\r\n")
+        dispatch.run_pass()
+        assert set(ledger_of(due).values()) == {"planned"}
+        assert "Sender not allowed" in only_run(due).server_response
+
+    def test_window_ends_while_the_server_is_down(self, server, owner):
+        due = make_due(owner, 3, ends_at=timezone.now() + timedelta(hours=1))
+        server.fail("connect", GOODBYE)
+        dispatch.run_pass()
+        type(due).objects.filter(pk=due.pk).update(ends_at=timezone.now())
+        dispatch.run_pass()
+        run = only_run(due)
+        assert_adds_up(run)
+        assert run.status == Attempt.Status.FAILURE
+        assert set(run.deliveries.values_list("response", flat=True)) == {reasons.WINDOW_CLOSED}
+        due.refresh_from_db()
+        assert due.status == "finished"
+
+
+class TestOneRecipient:
+    """The server refuses or fails at one recipient; the others get their letters."""
+
+    @pytest.mark.parametrize("pipelining", [True, False])
+    @pytest.mark.parametrize("stage", ["rcpt", "data", "body"])
+    def test_refused_for_good(self, server, due, stage, pipelining):
+        server.extensions = ("PIPELINING",) if pipelining else ()
+        server.fail(stage, NEVER, to="c2@example.com")
+        server.fail("before-body", NEVER, to="c2@example.com")
+        dispatch.run_pass()
+        run = only_run(due)
+        assert_adds_up(run)
+        assert (run.status, run.accepted, run.rejected) == ("partial", 4, 1)
+        refused = run.deliveries.get(status="rejected")
+        assert (refused.email, refused.code) == ("c2@example.com", 550)
+        assert refused.response == run.server_response == "550 5.1.1 No such user"
+        assert len(server.letters) == 4
+
+    @pytest.mark.parametrize("pipelining", [True, False])
+    @pytest.mark.parametrize("stage", ["rcpt", "data", "body"])
+    def test_refused_for_now(self, server, due, stage, pipelining):
+        server.extensions = ("PIPELINING",) if pipelining else ()
+        server.fail(stage, LATER, to="c2@example.com", times=1)
+        server.fail("before-body", LATER, to="c2@example.com", times=1 if stage == "body" else 0)
+        dispatch.run_pass()
+        run = only_run(due)
+        waiting = run.deliveries.get(status="deferred")
+        assert (waiting.code, waiting.tries) == (451, 1)
+        assert timedelta(minutes=4) < waiting.next_try_at - timezone.now() < timedelta(minutes=6)
+        dispatch.run_pass()
+        assert run.deliveries.get(status="deferred")  # Not before its time.
+        let_time_pass(due)
+        dispatch.run_pass()
+        assert_adds_up(run)
+        assert run.status == "success"
+        assert sorted(server.recipients()) == [f"c{n}@example.com" for n in range(5)]
+
+    def test_given_up_after_the_last_delay(self, server, due, settings):
+        settings.MAILING_RETRY_DELAYS = [60, 60]
+        server.fail("rcpt", LATER, to="c2@example.com")
+        dispatch.run_pass()
+        for _ in range(2):
+            let_time_pass(due)
+            dispatch.run_pass()
+        run = only_run(due)
+        assert_adds_up(run)
+        refused = run.deliveries.get(status="rejected")
+        assert (refused.tries, refused.code) == (3, 451)
+
+    @pytest.mark.parametrize("pipelining", [True, False])
+    @pytest.mark.parametrize("stage", ["mail", "rcpt", "data"])
+    @pytest.mark.parametrize("action", BROKEN.values(), ids=BROKEN)
+    def test_broken_before_the_letter(self, server, due, stage, action, pipelining):
+        server.extensions = ("PIPELINING",) if pipelining else ()
+        to = "*" if stage == "mail" else "c2@example.com"
+        server.fail(stage, action, to=to, times=1)
+        dispatch.run_pass()
+        run = only_run(due)
+        assert not run.deliveries.filter(status__in=["rejected", "unknown", "sending"]).exists()
+        let_time_pass(due)
+        dispatch.run_pass()
+        assert_adds_up(run)
+        assert run.status == "success"
+        assert sorted(server.recipients()) == [f"c{n}@example.com" for n in range(5)]
+
+    @pytest.mark.parametrize(
+        "action", [CLOSE, HANG, DRIP, GARBAGE], ids=["lost", "silent", "dripping", "not SMTP"]
+    )
+    @pytest.mark.parametrize(("policy", "copies"), [("resend", 2), ("leave", 1)])
+    def test_broken_after_the_letter(self, server, owner, action, policy, copies):
+        due = make_due(owner, 5, in_doubt=policy)
+        server.fail("body", action, to="c2@example.com", times=1)
+        dispatch.run_pass()
+        run = only_run(due)
+        doubtful = run.deliveries.get(email="c2@example.com")
+        assert doubtful.response == reasons.ANSWER_LOST
+        assert doubtful.status == ("deferred" if policy == "resend" else "unknown")
+        if policy == "resend":
+            let_time_pass(due)
+            dispatch.run_pass()
+        assert_adds_up(run)
+        assert server.recipients().count("c2@example.com") == copies
+        assert run.status == ("success" if policy == "resend" else "partial")
+
+    def test_421_after_the_letter_is_a_refusal(self, server, due):
+        server.fail("before-body", GOODBYE, to="c2@example.com", times=1)
+        server.fail("body", GOODBYE, to="c2@example.com", times=1)
+        dispatch.run_pass()
+        assert only_run(due).deliveries.get(email="c2@example.com").status == "deferred"
+        let_time_pass(due)
+        dispatch.run_pass()
+        assert sorted(server.recipients()) == [f"c{n}@example.com" for n in range(5)]
+
+    def test_server_that_cuts_every_connection_is_in_trouble(self, server, owner):
+        due = make_due(owner, 20)
+        server.fail("rcpt", CLOSE)
+        dispatch.run_pass()
+        assert MailServer.objects.get().trouble_since
+        assert not only_run(due).deliveries.exclude(tries=0).exists()
+        server.recover()
+        let_time_pass(due)
+        dispatch.run_pass()
+        assert only_run(due).status == "success"
+
+
+class TestPeculiarServers:
+    def test_closes_after_every_third_letter(self, server, owner):
+        server.close_after = 3
+        due = make_due(owner, 20)
+        dispatch.run_pass()
+        run = only_run(due)
+        assert (run.status, run.accepted) == ("success", 20)
+        assert not run.deliveries.exclude(tries=1).exists()
+        assert len(set(server.recipients())) == len(server.letters) == 20
+
+    def test_allows_one_connection(self, server, owner, settings):
+        settings.SMTP_CONNECTIONS = 4
+        server.max_sessions = 1
+        due = make_due(owner, 20)
+        dispatch.run_pass()
+        run = only_run(due)
+        assert (run.status, run.accepted) == ("success", 20)
+        assert len(server.letters) == 20
+
+    def test_knows_only_helo(self, server, due):
+        server.fail("hello", b"500 5.5.1 What?\r\n", times=2)
+        dispatch.run_pass()
+        assert only_run(due).accepted == 5
+
+    def test_internationalised_address_needs_smtputf8(self, server, owner):
+        client = make_client(owner, "иван@пример.рф")
+        due = make_mailing(owner, clients=[client], starts_at=timezone.now())
+        server.extensions = ("PIPELINING",)
+        dispatch.run_pass()
+        assert only_run(due).deliveries.get().response == reasons.NO_SMTPUTF8
+
+        again = make_mailing(owner, clients=[client], starts_at=timezone.now())
+        server.extensions = ("PIPELINING", "SMTPUTF8")
+        dispatch.run_pass()
+        assert only_run(again).accepted == 1
+        assert server.recipients() == ["иван@xn--e1afmkfd.xn--p1ai"]
+
+
+class TestOthersGoOn:
+    def test_other_mailing_is_sent_beside_a_troubled_recipient(self, server, owner, stranger):
+        bad = make_due(owner, 2, domain="slow.test")
+        good = make_due(stranger, 5)
+        server.fail("rcpt", HANG, to="c0@slow.test")
+        dispatch.run_pass()
+        assert only_run(good).status == "success"
+        assert only_run(bad).deliveries.get(email="c1@slow.test").status == "accepted"
+        assert only_run(bad).deliveries.get(email="c0@slow.test").status == "deferred"
+
+    def test_site_answers_while_the_server_hangs(self, server, due, browser, owner):
+        server.fail("connect", HANG)
+        dispatch.run_pass()
+        assert browser(owner).get("/admin/").status_code == 200
+
+
+def test_ledger_adds_up_whatever_happens(owner, settings):
+    """D4: a run that meets every fault in turn still adds up, and nobody is left out."""
+    with ScriptedServer() as server:
+        point_at(settings, server.url)
+        settings.MAILING_RETRY_DELAYS = [60, 60, 60]
+        due = make_due(owner, 30)
+        stages = ["mail", "rcpt", "data", "body"]
+        for number, action in enumerate([*BROKEN.values(), LATER, NEVER] * 2):
+            server.fail(stages[number % 4], action, times=1)
+        for _ in range(20):
+            dispatch.run_pass()
+            if only_run(due).status != "running":
+                break
+            let_time_pass(due)
+        assert_adds_up(only_run(due))
+        assert set(ledger_of(due)) == {f"c{n}@example.com" for n in range(30)}
