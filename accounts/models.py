@@ -139,6 +139,11 @@ class User(AbstractUser):
         return ", ".join(str(name) for name in administrator + groups)
 
     @property
+    def initial(self) -> str:
+        """Return the letter that stands for a user without an avatar."""
+        return str(self)[:1].upper()
+
+    @property
     def language(self) -> str:
         """Return the language chosen in the account settings, or an empty string."""
         profile = getattr(self, "wagtail_userprofile", None)

@@ -6,7 +6,6 @@ from http import HTTPStatus
 from typing import Any
 
 from allauth.account import views as allauth_views
-from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.mixins import LoginRequiredMixin
@@ -17,9 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import override
 from django.views.decorators.http import require_POST
 from django.views.generic import UpdateView
-from django.views.i18n import set_language as keep_language
 from wagtail.admin.views.account import AccountView, NotificationsSettingsPanel, ThemeSettingsPanel
-from wagtail.users.models import UserProfile
 
 from accounts.forms import ProfileForm
 from accounts.models import User
@@ -82,18 +79,6 @@ def remove_avatar(request: HttpRequest) -> HttpResponse:
     User.objects.get(pk=request.user.pk).set_avatar(None)
     messages.success(request, _("Your avatar is removed."))
     return redirect("account_profile")
-
-
-def set_language(request: HttpRequest) -> HttpResponse:
-    """Switch the language, for users for good: their account settings come before the cookie."""
-    response = keep_language(request)
-    language = request.POST.get("language", "")
-    known = language in dict(settings.LANGUAGES)
-    if request.method == "POST" and request.user.is_authenticated and known:
-        profile = UserProfile.get_for_user(request.user)
-        profile.preferred_language = language
-        profile.save(update_fields=["preferred_language"])
-    return response
 
 
 class AdminAccountView(AccountView):
