@@ -46,6 +46,8 @@ class ConfirmEmailView(allauth_views.ConfirmEmailView):
 class PasswordResetFromKeyView(allauth_views.PasswordResetFromKeyView):
     """Let a user set a new password; answer 404 to wrong and expired links."""
 
+    reset_user = None
+
     def dispatch(self, *args: Any, **kwargs: Any) -> HttpResponseBase:
         response = super().dispatch(*args, **kwargs)
         if self.reset_user is None and response.status_code == HTTPStatus.OK:
