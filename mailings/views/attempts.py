@@ -1,0 +1,174 @@
+"""Attempts in the workspace: one run of a mailing, its recipients by outcome, its letter."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+from django.conf import settings
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.utils.functional import cached_property
+from django.utils.translation import gettext_lazy as _
+from django.views.generic import TemplateView, View
+from wagtail.admin.filters import WagtailFilterSet
+from wagtail.admin.ui.tables import Column, StatusTagColumn, TitleColumn
+from wagtail.admin.views.reports import ReportView
+
+from mailings import reports
+from mailings.delivery import letter
+from mailings.models import Attempt, Delivery, Mailing
+from mailings.permissions import sees_clients_of, visible_attempts
+from mailings.views.mailings import LocalTimes, MomentColumn, StableOrder, message_url
+from mailings.views.owned import defuse, search_rows
+from mailings.views.public import mask
+
+
+class AttemptMixin:
+    """Load the attempt of the address; a run of somebody else's mailing does not exist."""
+
+    attempt: Attempt
+
+    def setup(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        super().setup(request, *args, **kwargs)
+        attempts = visible_attempts(request.user).select_related("mailing__owner", "message")
+        self.attempt = get_object_or_404(attempts, pk=kwargs["pk"])
+
+    @cached_property
+    def addresses(self) -> bool:
+        """Return whether this user may read the addresses of the recipients."""
+        return sees_clients_of(self.request.user, self.attempt.mailing.owner)
+
+    def show_reply(self, words: str) -> str:
+        return reports.show_reply(words, addresses=self.addresses)
+
+    def progress_context(self) -> dict[str, Any]:
+        attempt = self.attempt
+        return {
+            "attempt": attempt,
+            "numbers": reports.attempt_numbers(attempt),
+            "reply": self.show_reply(attempt.server_response),
+        }
+
+
+class DeliveryFilterSet(WagtailFilterSet):
+    class Meta:
+        model = Delivery
+        fields = ["status"]
+
+
+class AttemptView(AttemptMixin, StableOrder, LocalTimes, ReportView):
+    """The numbers of a run, the server's words, and what became of each recipient."""
+
+    model = Delivery
+    page_title = _("Attempt")
+    header_icon = "history"
+    template_name = "mailings/attempt.html"
+    results_template_name = "mailings/attempt_results.html"
+    filterset_class = DeliveryFilterSet
+    export_filename = "attempt"
+    list_export = ["email", "status", "code", "response", "tries", "next_try_at", "updated_at"]
+
+    def get_base_queryset(self) -> QuerySet[Delivery]:
+        return self.attempt.deliveries.order_by("pk")
+
+    @cached_property
+    def is_searchable(self) -> bool:
+        # To search in what one may not read would be to read it.
+        return self.addresses
+
+    def search_queryset(self, queryset: QuerySet[Delivery]) -> QuerySet[Delivery]:
+        return search_rows(queryset, ("email",), self.search_query)
+
+    def get_index_url(self) -> str:
+        return reverse("mailing:attempt", args=[self.attempt.pk])
+
+    def get_index_results_url(self) -> str:
+        return reverse("mailing:attempt_results", args=[self.attempt.pk])
+
+    def get_page_subtitle(self) -> str:
+        return str(self.attempt.mailing)
+
+    def get_breadcrumbs_items(self) -> list[dict[str, Any]]:
+        mailing = self.attempt.mailing
+        return [
+            *self.breadcrumbs_items,
+            {"url": reverse("mailing:index"), "label": _("Mailings")},
+            {"url": reverse("mailing:inspect", args=[mailing.pk]), "label": str(mailing)},
+            {"url": "", "label": self.page_title},
+        ]
+
+    @cached_property
+    def columns(self) -> list[Column]:
+        sortable = {"sort_key": "email"} if self.addresses else {}
+        return [
+            TitleColumn(
+                "email", label=_("Recipient"), accessor=self.address, get_url=self.client_url,
+                **sortable,
+            ),
+            StatusTagColumn(
+                "status", label=_("Outcome"), accessor="get_status_display", sort_key="status",
+                primary=lambda row: row.status == Delivery.Status.ACCEPTED,
+            ),
+            Column("code", label=_("Code"), sort_key="code"),
+            Column("response", label=_("Reply"), accessor=lambda row: self.show_reply(row.response)),
+            Column("tries", label=_("Tries"), sort_key="tries"),
+            MomentColumn("next_try_at", label=_("Next try"), sort_key="next_try_at"),
+        ]  # fmt: skip
+
+    def address(self, row: Delivery) -> str:
+        return row.email if self.addresses else mask(row.email)
+
+    def client_url(self, row: Delivery) -> str | None:
+        if self.addresses and row.client_id:
+            return reverse("client:inspect", args=[row.client_id])
+        return None
+
+    def to_row_dict(self, item: Delivery) -> OrderedDict[str, Any]:
+        row = super().to_row_dict(item)
+        row["email"] = self.address(item)
+        row["status"] = item.get_status_display()
+        row["response"] = self.show_reply(item.response)
+        return row
+
+    def preprocess_field_value(self, field: str, value: Any, export_format: str) -> Any:
+        return defuse(super().preprocess_field_value(field, value, export_format))
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        text, subject = (self.attempt.text, self.attempt.subject)
+        values = sample_values(self.attempt.mailing)
+        return {
+            **super().get_context_data(**kwargs),
+            **self.progress_context(),
+            "subject": letter.fill(subject, values),
+            "text": letter.fill(text, values),
+            "message_url": message_url(self.attempt.message, self.request.user),
+        }
+
+
+class AttemptProgressView(AttemptMixin, TemplateView):
+    """The part of the page that changes while the run is at work."""
+
+    template_name = "mailings/includes/attempt_progress.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return {**super().get_context_data(**kwargs), **self.progress_context()}
+
+
+class AttemptLetterView(AttemptMixin, View):
+    """The letter as it was sent, for the frame on the page: nothing in it may act."""
+
+    def get(self, request: HttpRequest, pk: int) -> HttpResponse:
+        values = sample_values(self.attempt.mailing)
+        response = HttpResponse(letter.fill(self.attempt.html, values, escape=True))
+        images = f"{settings.SITE_URL} {request.scheme}://{request.get_host()}"
+        response["Content-Security-Policy"] = (
+            f"sandbox allow-popups; default-src 'none'; style-src 'unsafe-inline'; img-src {images}"
+        )
+        return response
+
+
+def sample_values(mailing: Mailing) -> dict[str, str]:
+    return letter.sample_values(company=mailing.owner.sender_name)
