@@ -25,7 +25,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from wagtail.admin.panels import FieldPanel
 from wagtail.fields import StreamField
-from wagtail.models import PreviewableMixin, RevisionMixin
+from wagtail.models import PreviewableMixin, ReferenceIndex, RevisionMixin
 from wagtail.search import index
 
 from mailings.blocks import LetterBlock
@@ -33,6 +33,8 @@ from mailings.delivery import schedule
 from mailings.validators import validate_address, validate_line
 
 if TYPE_CHECKING:
+    from django.http import HttpRequest, HttpResponse
+
     from accounts.models import User
 
 
@@ -160,6 +162,10 @@ class Client(Owned):
             Suppression.objects.remove(self.owner_id, self.email)
             Client.objects.filter(pk=self.pk).update(unsubscribed_at=None)
 
+    @property
+    def list_names(self) -> str:
+        return ", ".join(each.name for each in self.lists.all())
+
 
 class SuppressionManager(models.Manager):
     def moment(self, owner_id: int, email: str) -> datetime | None:
@@ -206,6 +212,9 @@ def hash_address(email: str) -> str:
 class Picture(Owned):
     """An image for letters. Users do not see the site's image library, nor each other's."""
 
+    MAX_BYTES = 5 * 1024 * 1024
+    MAX_SIDE = 1200
+
     title = models.CharField(_("title"), max_length=150, validators=[validate_line])
     file = models.ImageField(
         _("file"),
@@ -228,6 +237,15 @@ class Picture(Owned):
 
     def __str__(self) -> str:
         return self.title
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        transaction.on_commit(lambda: self.file.storage.delete(self.file.name))
+        return super().delete(*args, **kwargs)
+
+    def messages(self) -> models.QuerySet[Message]:
+        """Return the messages that show this picture."""
+        keys = ReferenceIndex.get_references_to(self).values_list("object_id", flat=True)
+        return Message.objects.owned_by(self.owner).filter(pk__in=[int(key) for key in keys])
 
 
 class Message(PreviewableMixin, RevisionMixin, index.Indexed, Owned):
@@ -259,6 +277,17 @@ class Message(PreviewableMixin, RevisionMixin, index.Indexed, Owned):
 
     def __str__(self) -> str:
         return self.subject
+
+    @property
+    def preview_modes(self) -> list[tuple[str, Any]]:
+        return [("", _("Letter")), ("text", _("Text part"))]
+
+    def serve_preview(self, request: HttpRequest, mode_name: str) -> HttpResponse:
+        """Show the real letter, as a recipient who does not exist would get it."""
+        # views -> forms -> models
+        from mailings.views.messages import show_letter
+
+        return show_letter(self, text=mode_name == "text")
 
 
 class MailingQuerySet(OwnedQuerySet):

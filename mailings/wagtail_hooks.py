@@ -1,3 +1,92 @@
 """What the mailing extension adds to the Wagtail admin. Registration only."""
 
 from __future__ import annotations
+
+from django.http import HttpRequest
+from django.templatetags.static import static
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
+from wagtail import hooks
+from wagtail.admin.menu import MenuItem
+from wagtail.admin.ui.components import Component
+from wagtail.admin.viewsets.base import ViewSet
+from wagtail.log_actions import LogActionRegistry
+from wagtail.snippets.models import register_snippet
+
+from mailings.views.dashboard import WorkspacePanel, has_workspace
+from mailings.views.messages import MessageBulkDelete
+from mailings.viewsets import (
+    MailingViewSet,
+    client_list_viewset,
+    client_viewset,
+    mailing_viewset,
+    message_viewset,
+    picture_chooser_viewset,
+    picture_viewset,
+)
+
+# --- Clients, lists, pictures, messages -------------------------------------------------------
+
+
+@hooks.register("register_admin_viewset")
+def register_what_letters_need() -> list[ViewSet]:
+    return [client_viewset, client_list_viewset, picture_viewset, picture_chooser_viewset]
+
+
+@hooks.register("insert_global_admin_css")
+def add_styles() -> str:
+    return format_html('<link rel="stylesheet" href="{}">', static("mailings/workspace.css"))
+
+
+@hooks.register("register_log_actions")
+def register_subscription(actions: LogActionRegistry) -> None:
+    actions.register_action("mailings.unsubscribe", _("Unsubscribe"), _("Unsubscribed by hand"))
+    actions.register_action(
+        "mailings.resubscribe", _("Subscribe again"), _("Subscribed again by hand")
+    )
+
+
+register_snippet(message_viewset)
+# After Wagtail's own action of the same name, whose place it takes.
+hooks.register("register_bulk_action", MessageBulkDelete, order=1)
+
+
+# --- Mailings ---------------------------------------------------------------------------------
+
+
+@hooks.register("register_admin_viewset")
+def register_mailings() -> MailingViewSet:
+    return mailing_viewset
+
+
+class WorkspaceMenuItem(MenuItem):
+    def is_shown(self, request: HttpRequest) -> bool:
+        return has_workspace(request.user)
+
+
+@hooks.register("register_admin_menu_item")
+def add_finished_mailings() -> MenuItem:
+    return WorkspaceMenuItem(
+        _("Finished mailings"),
+        reverse("mailing:finished"),
+        name="finished-mailings",
+        icon_name="tasks",
+        order=310,
+    )
+
+
+@hooks.register("construct_homepage_panels")
+def show_workspace(request: HttpRequest, panels: list[Component]) -> None:
+    """Put our dashboard in the place of Wagtail's; administrators keep both."""
+    if not has_workspace(request.user):
+        return
+    if not request.user.is_superuser:
+        panels.clear()
+    panels.append(WorkspacePanel())
+
+
+@hooks.register("register_log_actions")
+def register_switch(actions: LogActionRegistry) -> None:
+    actions.register_action("mailings.switch_on", _("Switch on"), _("Switched on"))
+    actions.register_action("mailings.switch_off", _("Switch off"), _("Switched off"))

@@ -7,16 +7,22 @@ here. The mixins serve snippets as well, whose views are classes of their own.
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Iterable
 from typing import Any
 
+from django import forms
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
+from django.utils import timezone
 from django.utils.functional import cached_property
+from django.utils.text import capfirst
+from django.utils.translation import gettext_lazy as _
+from wagtail.admin.forms.choosers import BaseFilterForm
 from wagtail.admin.views import generic
 from wagtail.admin.views.generic import chooser, history, usage
 from wagtail.permission_policies import BasePermissionPolicy
@@ -61,14 +67,30 @@ def search_rows(rows: QuerySet, fields: Iterable[str], query: str) -> QuerySet:
 
 
 def defuse(value: Any) -> Any:
-    """Return a cell's value so that no spreadsheet program takes it for a formula."""
-    text = value if isinstance(value, str) else ""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else value
+    """Return a cell's value so that no spreadsheet program takes it for a formula, nor refuses
+    it for a control character."""
+    if not isinstance(value, str):
+        return value
+    text = re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", "", value)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text
 
 
 class OwnedIndexMixin(OwnedRowsMixin):
+    # Times are exported as the reader sees them on the page: in their own zone.
+    custom_value_preprocess = {
+        datetime.datetime: {
+            "xlsx": timezone.make_naive,
+            "csv": lambda value: timezone.localtime(value).isoformat(" ", "minutes"),
+        },
+    }
+
     def get_base_queryset(self) -> QuerySet:
         return self.get_owned_rows()
+
+    def order_queryset(self, queryset: QuerySet) -> QuerySet:
+        """Sort equal rows by their key, so that no row is on two pages or on none."""
+        rows = super().order_queryset(queryset)
+        return rows.order_by(*(rows.query.order_by or rows.model._meta.ordering), "-pk")
 
     def search_queryset(self, queryset: QuerySet) -> QuerySet:
         return search_rows(queryset, self.search_fields or (), self.search_query)
@@ -125,7 +147,8 @@ class OwnedLookupMixin(OwnedRowsMixin):
 
 
 class OwnedInspectView(OwnedLookupMixin, generic.InspectView):
-    pass
+    def get_page_title(self) -> str:
+        return capfirst(self.model._meta.verbose_name)
 
 
 class OwnedRecordMixin(OwnedRowsMixin):
@@ -166,12 +189,31 @@ class OwnedChooserMixin(OwnedRowsMixin):
         return self.get_owned_rows().filter(pk__in=[pk for pk in pks if pk.isdecimal()])
 
 
-class OwnedChooseView(OwnedChooserMixin, chooser.ChooseView):
-    pass
+class OwnedCreationFormMixin:
+    def get_creation_form_kwargs(self) -> dict[str, Any]:
+        owned = self.model(owner=self.request.user)
+        return {**super().get_creation_form_kwargs(), "instance": owned}
 
 
-class OwnedChooseResultsView(OwnedChooserMixin, chooser.ChooseResultsView):
-    pass
+class SearchForm(BaseFilterForm):
+    q = forms.CharField(
+        label=_("Search"),
+        required=False,
+        widget=forms.TextInput(attrs={"placeholder": _("Search")}),
+    )
+
+    def filter(self, rows: QuerySet) -> QuerySet:
+        self.search_query = self.cleaned_data["q"]
+        self.is_searching = bool(self.search_query)
+        return search_rows(rows, ["title"], self.search_query)
+
+
+class OwnedChooseView(OwnedCreationFormMixin, OwnedChooserMixin, chooser.ChooseView):
+    filter_form_class = SearchForm
+
+
+class OwnedChooseResultsView(OwnedCreationFormMixin, OwnedChooserMixin, chooser.ChooseResultsView):
+    filter_form_class = SearchForm
 
 
 class OwnedChosenView(OwnedChooserMixin, chooser.ChosenView):
@@ -182,9 +224,5 @@ class OwnedChosenMultipleView(OwnedChooserMixin, chooser.ChosenMultipleView):
     pass
 
 
-class OwnedChooserCreateView(OwnedChooserMixin, chooser.CreateView):
+class OwnedChooserCreateView(OwnedCreationFormMixin, OwnedChooserMixin, chooser.CreateView):
     """Make a row that belongs to the current user, from within a chooser."""
-
-    def get_creation_form_kwargs(self) -> dict[str, Any]:
-        owned = self.model(owner=self.request.user)
-        return {**super().get_creation_form_kwargs(), "instance": owned}
