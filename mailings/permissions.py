@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from django.db.models import Model, QuerySet
 from wagtail.permission_policies import OwnershipPermissionPolicy
-from wagtail.permissions import register_permission_policy
+from wagtail.permissions import policy_registry, register_permission_policy
 
 from accounts.models import User
 
@@ -50,6 +50,29 @@ class OwnedModelPolicy(OwnershipPermissionPolicy):
 
     def _views_all(self, user: User) -> bool:
         return user.is_active and user.has_perm(self._get_permission_name("view"))
+
+
+def visible_rows(model: type[Model], user: User) -> QuerySet:
+    """Return the rows of an owned model that the user may see."""
+    policy = policy_registry.get_by_type(model)
+    return policy.instances_user_has_any_permission_for(user, {"change", "view"})
+
+
+def visible_attempts(user: User) -> QuerySet:
+    """Return the runs of the mailings that the user may see."""
+    from mailings.models import Attempt, Mailing
+
+    return Attempt.objects.filter(mailing__in=visible_rows(Mailing, user))
+
+
+def sees_clients_of(user: User, owner: User) -> bool:
+    """Return whether the user may read the addresses of this owner's clients."""
+    from mailings.models import Client
+
+    policy = policy_registry.get_by_type(Client)
+    return policy.user_has_any_permission_for_instance(
+        user, {"change", "view"}, Client(owner=owner)
+    )
 
 
 def register() -> None:
