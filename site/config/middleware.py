@@ -2,46 +2,35 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
+from urllib.parse import unquote_to_bytes
 
-from django.db import InterfaceError, OperationalError
-from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
-from django.shortcuts import render
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from django.http import HttpRequest, HttpResponse, UnreadablePostError
 
-logger = logging.getLogger("vestnik.web")
-
-OUTAGES = (OperationalError, InterfaceError, RedisConnectionError, RedisTimeoutError)
+from config import errors
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
 
 class OutageMiddleware:
-    """Answer 503 with a page of ours while the database or Redis cannot be reached."""
+    """Answer 503 with a page of ours while the database or Redis cannot be reached.
+
+    That holds for views, also in DEBUG. What fails in a middleware never gets here: Django
+    hands it to `errors.server_error`, which answers the same.
+    """
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        try:
-            return self.get_response(request)
-        except OUTAGES as error:
-            return self.process_exception(request, error)
+        return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        if not isinstance(error, OUTAGES):
-            return None
-        logger.error("%s %s answered 503: %s", request.method, request.path, error)
-        response = render(None, "503.html", status=503)
-        response["Retry-After"] = "30"
-        response["Cache-Control"] = "no-store"
-        return response
+        return errors.outage(request, error) if isinstance(error, errors.OUTAGES) else None
 
 
 class PlainInputMiddleware:
-    """Answer 400 to addresses and forms that hold NUL or are not UTF-8.
+    """Answer 400 to addresses and forms that hold NUL, and to forms that are not UTF-8.
 
     PostgreSQL cannot store NUL in text, and Django reads undecodable bytes as replacement
     letters, which would be stored in place of what was typed.
@@ -51,28 +40,40 @@ class PlainInputMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if self.is_broken(request):
-            return HttpResponseBadRequest("The request is not valid UTF-8 text.")
+        if has_broken_address(request) or has_broken_form(request):
+            return errors.bad_request(request)
         return self.get_response(request)
 
-    @staticmethod
-    def is_broken(request: HttpRequest) -> bool:
-        if "\x00" in request.path or "%00" in request.META.get("QUERY_STRING", ""):
-            return True
-        if request.content_type != "application/x-www-form-urlencoded" or request.method != "POST":
-            return False
-        length = int(request.META.get("CONTENT_LENGTH") or 0)
-        from django.conf import settings
 
-        if length > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
-            return False  # Django refuses it by itself, without reading it.
-        from urllib.parse import unquote_to_bytes
+def has_broken_address(request: HttpRequest) -> bool:
+    return "\x00" in request.path or "%00" in request.META.get("QUERY_STRING", "")
 
-        body = unquote_to_bytes(request.body.replace(b"+", b" "))
-        if b"\x00" in body:
-            return True
-        try:
-            body.decode()
-        except UnicodeDecodeError:
-            return True
+
+def has_broken_form(request: HttpRequest) -> bool:
+    """Return whether the fields of a posted form are no text; what is too large raises."""
+    if request.method != "POST":
         return False
+    try:
+        if request.content_type == "application/x-www-form-urlencoded":
+            return not is_text(unquote_to_bytes(request.body.replace(b"+", b" ")))
+        if request.content_type == "multipart/form-data":
+            return any(is_damaged(value) for value in fields_of(request))
+    except UnreadablePostError:
+        return True
+    return False
+
+
+def is_text(content: bytes) -> bool:
+    try:
+        return "\x00" not in content.decode()
+    except UnicodeDecodeError:
+        return False
+
+
+def fields_of(request: HttpRequest) -> list[str]:
+    return [text for name, values in request.POST.lists() for text in (name, *values)]
+
+
+def is_damaged(value: str) -> bool:
+    # Django has decoded the parts already and put U+FFFD where it could not.
+    return "\x00" in value or "\ufffd" in value

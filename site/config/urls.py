@@ -32,5 +32,9 @@ urlpatterns = [
     path("u/<str:token>/", public.UnsubscribeView.as_view(), name="unsubscribe"),
     path("u/<str:token>/again/", public.ResubscribeView.as_view(), name="resubscribe"),
     *static(settings.MEDIA_URL, document_root=settings.MEDIA_ROOT),
+    *([path("inbox/", include("config.inbox"))] if settings.DEBUG else []),
     path("", include(wagtail_urls)),
 ]
+
+handler400 = "config.errors.bad_request"
+handler500 = "config.errors.server_error"
