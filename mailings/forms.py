@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
 from django import forms
 from django.core.exceptions import NON_FIELD_ERRORS
 from django.core.files.base import ContentFile
-from django.db.models import Count
+from django.db.models import Count, QuerySet
 from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.functional import cached_property
@@ -22,6 +23,17 @@ from mailings.blocks import check_fields
 from mailings.delivery.letter import compose
 from mailings.models import Client, ClientList, Mailing, OwnedQuerySet, Picture
 from mailings.validators import normalise_address, validate_line
+
+
+class RowsField(forms.ModelMultipleChoiceField):
+    """Choose rows by key; a number too large for any database is an error like another."""
+
+    def _check_values(self, value: Iterable[str]) -> QuerySet:
+        for key in value:
+            if not str(key).isdecimal() or len(str(key)) > 18:
+                message, params = self.error_messages["invalid_pk_value"], {"pk": key}
+                raise forms.ValidationError(message, code="invalid_pk_value", params=params)
+        return super()._check_values(value)
 
 
 class OwnedModelForm(WagtailAdminModelForm):
@@ -57,6 +69,7 @@ class ClientForm(OwnedModelForm):
 
     class Meta:
         widgets = {"lists": forms.CheckboxSelectMultiple}
+        field_classes = {"lists": RowsField}
 
     def clean_email(self) -> str:
         return normalise_address(self.cleaned_data["email"])
@@ -160,7 +173,7 @@ class ClientPicker(forms.Widget):
         return render_to_string(template_name, context)
 
 
-class ClientListsField(forms.ModelMultipleChoiceField):
+class ClientListsField(RowsField):
     widget = forms.CheckboxSelectMultiple
 
     def label_from_instance(self, obj: ClientList) -> str:
@@ -178,7 +191,7 @@ class MailingForm(OwnedModelForm):
         queryset=ClientList.objects.annotate(size=Count("clients")),
         required=False,
     )
-    clients = forms.ModelMultipleChoiceField(
+    clients = RowsField(
         label=_("Clients, one by one"),
         queryset=Client.objects.all(),
         widget=ClientPicker,
