@@ -156,7 +156,7 @@ class LetterBlock(blocks.StreamBlock):
     text = blocks.RichTextBlock(
         label=_("Text"),
         icon="pilcrow",
-        features=["bold", "italic", "link", "ol", "ul"],
+        features=["bold", "italic", "letter-link", "ol", "ul"],
         template="mailings/letter/text.html",
     )
     image = ImageBlock()

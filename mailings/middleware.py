@@ -23,8 +23,6 @@ SHARED = {
     "wagtailadmin_sprite",
     "wagtailadmin_javascript_catalog",
     "wagtailadmin_block_preview",
-    "wagtailadmin_choose_page_external_link",
-    "wagtailadmin_choose_page_email_link",
 }
 # The log of everybody's rows, which Wagtail filters by kind of row, not by owner.
 ADMINISTRATORS_ONLY = {

@@ -26,7 +26,7 @@ from mailings.forms import (
     PictureTitleForm,
 )
 from mailings.models import Client, ClientList, Mailing, Message, Picture
-from mailings.views import attempts, clients, dashboard, mailings, owned, pictures
+from mailings.views import attempts, clients, dashboard, links, mailings, owned, pictures
 from mailings.views import messages as message_views
 
 
@@ -191,7 +191,12 @@ class MessageViewSet(SnippetViewSet):
 
     def get_urlpatterns(self) -> list[URLPattern]:
         letter = self.construct_view(message_views.MessageLetterView)
-        return [*super().get_urlpatterns(), path("letter/<int:pk>/", letter, name="letter")]
+        return [
+            *super().get_urlpatterns(),
+            path("letter/<int:pk>/", letter, name="letter"),
+            path("link/web/", links.WebLinkView.as_view(), name="web_link"),
+            path("link/mail/", links.MailLinkView.as_view(), name="mail_link"),
+        ]
 
     def register_chooser_viewset(self) -> None:
         """Nothing chooses messages in a pop-up: a mailing's form lists own ones."""

@@ -8,12 +8,14 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from wagtail import hooks
+from wagtail.admin.auth import user_has_any_page_permission
 from wagtail.admin.menu import MenuItem
 from wagtail.admin.ui.components import Component
 from wagtail.admin.viewsets.base import ViewSet
 from wagtail.log_actions import LogActionRegistry
 from wagtail.snippets.models import register_snippet
 
+from mailings.rich_text import register_letter_link
 from mailings.views.dashboard import WorkspacePanel, has_workspace
 from mailings.views.messages import MessageBulkDelete
 from mailings.viewsets import (
@@ -47,6 +49,14 @@ def register_subscription(actions: LogActionRegistry) -> None:
     )
 
 
+@hooks.register("construct_help_menu")
+def shorten_help(request: HttpRequest, items: list[MenuItem]) -> None:
+    """Leave out what is about Wagtail as such, for those who do not edit the site."""
+    if not user_has_any_page_permission(request.user):
+        items[:] = [item for item in items if item.name == "keyboard-shortcuts-trigger"]
+
+
+hooks.register("register_rich_text_features", register_letter_link)
 register_snippet(message_viewset)
 # After Wagtail's own action of the same name, whose place it takes.
 hooks.register("register_bulk_action", MessageBulkDelete, order=1)
