@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import signal
-import threading
-from multiprocessing.synchronize import Event
+import time
 from typing import Any
 
 from django.dispatch import receiver
@@ -21,14 +21,22 @@ logger = logging.getLogger("vestnik.delivery")
 # far below Q_CLUSTER["timeout"], after which django-q2 would kill it.
 TURN_SECONDS = 60
 
-# Set in the whole cluster when it stops; `qcluster` makes it before the workers are forked.
-cluster_stops: Event | threading.Event = threading.Event()
+# Shared memory of the processes of a cluster: `qcluster` imports this before it forks. Plain
+# values, no events: a signal handler that sets an event its own process waits for can deadlock.
+cluster_stops = multiprocessing.RawValue("b", 0)
+moved_at = multiprocessing.RawValue("d", 0.0)  # time.monotonic of a worker's last move
 
 
 def run_pass() -> dict[str, Any]:
     """Open what is due and send what is planned, as one turn of one worker."""
-    summary = dispatch.run_pass(stopping=cluster_stops.is_set, seconds=TURN_SECONDS)
+    summary = dispatch.run_pass(stopping=_is_stopping, seconds=TURN_SECONDS)
     return vars(summary)
+
+
+def _is_stopping() -> bool:
+    """Say whether to stop, and show that this worker moves."""
+    moved_at.value = time.monotonic()
+    return bool(cluster_stops.value)
 
 
 def ring() -> None:
@@ -50,7 +58,7 @@ def finish_letter_on_sigterm(**kwargs: object) -> None:
     """Let a worker that gets SIGTERM finish the letter in its hand; a second one kills it."""
 
     def stop(signum: int, frame: object) -> None:
-        cluster_stops.set()
+        cluster_stops.value = 1
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     signal.signal(signal.SIGTERM, stop)

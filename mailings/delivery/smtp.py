@@ -165,9 +165,14 @@ class Connection:
 
     def _pipeline(self, stages: list[str], commands: list[bytes]) -> tuple[str, Reply] | None:
         self._write("mail", b"\r\n".join(commands) + b"\r\n")
-        replies = [(stage, self._read_reply(stage)) for stage in stages]
-        refusals = [(stage, reply) for stage, reply in replies if reply.code not in GO_ON]
-        if refusals and replies[-1][1].code == 354:
+        refusals: list[tuple[str, Reply]] = []
+        for stage in stages:
+            reply = self._read_reply(stage)
+            if reply.code not in GO_ON:
+                refusals.append((stage, reply))
+            if reply.code == 421:
+                break  # The server closes; no further answer comes.
+        if refusals and reply.code == 354:
             # RFC 2920 3.1: the server waits for a body although nobody was accepted.
             self._write("data", b".\r\n")
             self._read_reply("rcpt")

@@ -47,7 +47,8 @@ class ScriptedServer:
     """
 
     faults: list[Fault] = field(default_factory=list)
-    extensions: tuple[str, ...] = ("PIPELINING", "8BITMIME", "SMTPUTF8")
+    # None: a server that knows HELO only.
+    extensions: tuple[str, ...] | None = ("PIPELINING", "8BITMIME", "SMTPUTF8")
     tls: ssl.SSLContext | None = None
     before: Callable[[str, str], None] | None = None
     letters: list[tuple[str, bytes]] = field(default_factory=list)
@@ -159,6 +160,9 @@ class Session:
         raise ConnectionError
 
     def do_ehlo(self, _line: bytes) -> None:
+        if self.server.extensions is None:
+            self.sock.sendall(b"500 5.5.1 What?\r\n")
+            return
         lines = ["test", *self.server.extensions]
         parts = [f"250-{line}\r\n" for line in lines[:-1]] + [f"250 {lines[-1]}\r\n"]
         self.answer("hello", "".join(parts).encode())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import sys
-import threading
 import time
 from typing import Any
 
@@ -34,19 +33,30 @@ class Command(BaseCommand):
         mailing_id = options["mailing"]
         if mailing_id is not None and not Mailing.objects.filter(pk=mailing_id).exists():
             raise CommandError(_("There is no mailing %(id)s.") % {"id": mailing_id})
-        self.stop = threading.Event()
+        self.stopped = False
         self.progress = Progress(self.stdout)
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_args: self.stop.set())
+            signal.signal(number, self.stop)
         all_went_out = self.run_once(mailing_id)
-        while options["watch"] and not self.stop.wait(settings.MAILING_INTERVAL):
+        while options["watch"] and self.rest(settings.MAILING_INTERVAL):
             all_went_out = self.run_once(mailing_id)
         if not all_went_out:
             sys.exit(1)
 
+    def stop(self, signum: int, frame: object) -> None:
+        """Finish the letter in hand, leave the rest to the next worker."""
+        self.stopped = True
+
+    def rest(self, seconds: float) -> bool:
+        """Wait for the next pass; return whether there is to be one."""
+        end = time.monotonic() + seconds
+        while not self.stopped and time.monotonic() < end:
+            time.sleep(0.1)
+        return not self.stopped
+
     def run_once(self, mailing_id: int | None) -> bool:
         summary = dispatch.run_pass(
-            stopping=self.stop.is_set, mailing_id=mailing_id, progress=self.progress.show
+            stopping=lambda: self.stopped, mailing_id=mailing_id, progress=self.progress.show
         )
         self.progress.end()
         self.stdout.write(

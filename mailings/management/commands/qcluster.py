@@ -1,11 +1,19 @@
-"""django-q2's cluster, and the clock that rings when a mailing is due."""
+"""django-q2's cluster, kept alive, and the clock that rings when a mailing is due.
+
+This process forks the cluster into a process group of its own and stays its guardian. A cluster
+that ends (its database or Redis went away) or stands still (a worker killed while it held the
+queue's lock leaves that lock closed for ever) is killed and started anew.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import logging
-import multiprocessing
 import os
+import signal
 import socket
+import sys
 import time
 from datetime import timedelta
 from typing import Any
@@ -22,17 +30,14 @@ from mailings.models import Worker
 
 logger = logging.getLogger("vestnik.clock")
 
-TICK = 1.0  # seconds between two looks at what is due
-HEARTBEAT = 5.0  # seconds between two signs of life
-RESTART_DELAY = 5.0  # seconds before a cluster that could not go on is started again
+# All in seconds.
+TICK = 1.0  # between two looks at what is due
+HEARTBEAT = 5.0  # between two signs of life
+RESTART_DELAY = 3.0  # before a cluster that ended by itself is started again
+STALL = 20.0  # work waits and no worker moves: the cluster stands still
+STOP_PATIENCE = 60.0  # for a cluster that is asked to stop; a letter in hand may take its time
 
-
-class VestnikCluster(Cluster):
-    """A cluster that tells its workers at once when it stops."""
-
-    def stop(self) -> bool:
-        tasks.cluster_stops.set()
-        return super().stop() if self.sentinel else False
+PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 class Clock:
@@ -44,20 +49,28 @@ class Clock:
 
     def __init__(self) -> None:
         self.name = f"{socket.gethostname()}:{os.getpid()}"[:100]
-        self.heartbeat = 0.0
-        self.rang = 0.0
+        self.heartbeat = self.rang = float("-inf")
+        self.idle_at = time.monotonic()
 
     def tick(self) -> None:
         close_old_connections()
-        now = timezone.now()
-        if time.monotonic() - self.heartbeat >= HEARTBEAT:
-            self.heartbeat = time.monotonic()
+        now, clock = timezone.now(), time.monotonic()
+        if clock - self.heartbeat >= HEARTBEAT:
+            self.heartbeat = clock
             Worker.objects.update_or_create(name=self.name, defaults={"seen_at": now})
             Worker.objects.filter(seen_at__lt=now - timedelta(days=1)).delete()
-        overdue = time.monotonic() - self.rang >= settings.MAILING_INTERVAL
-        if overdue or dispatch.waiting(now):
-            self.rang = time.monotonic()
+        waiting = dispatch.waiting(now)
+        if not waiting:
+            self.idle_at = clock
+        if waiting or clock - self.rang >= settings.MAILING_INTERVAL:
+            self.rang = clock
             tasks.ring_unless_rung()
+
+    @property
+    def stalled(self) -> bool:
+        """Return whether work has waited for long while no worker of this host moved."""
+        moved_at = max(self.idle_at, tasks.moved_at.value)
+        return time.monotonic() - moved_at > STALL
 
     def stop(self) -> None:
         Worker.objects.filter(name=self.name).delete()
@@ -67,26 +80,35 @@ class Command(QClusterCommand):
     """Start workers and the clock; a database or Redis that is down is waited for."""
 
     def handle(self, *args: Any, **options: Any) -> None:
-        tasks.cluster_stops = multiprocessing.get_context("fork").Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, ask_to_stop)
         clock = Clock()
-        while not tasks.cluster_stops.is_set():
-            self._run_cluster(clock)
-            if not tasks.cluster_stops.wait(RESTART_DELAY):
-                logger.warning("The cluster ended by itself; starting it again.")
-        self._last_words(clock)
+        while not tasks.cluster_stops.value:
+            self._guard_cluster(clock)
+            rest(RESTART_DELAY)
+        with contextlib.suppress(Exception):  # The database may be what is down.
+            clock.stop()
 
-    def _run_cluster(self, clock: Clock) -> None:
+    def _guard_cluster(self, clock: Clock) -> None:
+        """Run one cluster until it ends, stands still, or this process is told to stop."""
         connections.close_all()
-        cluster = VestnikCluster()
-        try:
-            cluster.start()
-        except RuntimeError as error:
-            logger.error("%s", error)
-            return
-        while cluster.sentinel.is_alive() and not tasks.cluster_stops.is_set():
+        clock.idle_at = time.monotonic()
+        cluster = os.fork() or run_cluster()
+        while not tasks.cluster_stops.value:
             self._tick(clock)
-            tasks.cluster_stops.wait(TICK)
-        cluster.sentinel.join()
+            if os.waitpid(cluster, os.WNOHANG)[0]:
+                logger.error("The cluster ended by itself; starting it again.")
+                break
+            if clock.stalled:
+                logger.error("The cluster stands still; starting it again.")
+                break
+            rest(TICK)
+        else:
+            stop_cluster(cluster)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(cluster, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(cluster, 0)
 
     def _tick(self, clock: Clock) -> None:
         try:
@@ -94,9 +116,53 @@ class Command(QClusterCommand):
         except Exception as error:  # noqa: BLE001 - the clock goes on when the database is back
             logger.error("The clock could not look what is due: %s", error)
             connections.close_all()
+            clock.idle_at = time.monotonic()
 
-    def _last_words(self, clock: Clock) -> None:
+
+def ask_to_stop(signum: int, frame: object) -> None:
+    tasks.cluster_stops.value = 1
+
+
+def rest(seconds: float) -> None:
+    """Sleep, but no longer than until this process is told to stop."""
+    end = time.monotonic() + seconds
+    while not tasks.cluster_stops.value and time.monotonic() < end:
+        time.sleep(0.1)
+
+
+def run_cluster() -> None:
+    """Be the cluster: the forked child's whole life."""
+    os.setpgrp()
+    end_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    code = 1
+    try:
+        cluster = Cluster()
+        cluster.start()
+        cluster.sentinel.join()
+        code = 0
+    except Exception as error:  # noqa: BLE001 - the guardian starts another one
+        logger.error("The cluster could not start: %s", error)
+    finally:
+        sys.stdout.flush()
+        os._exit(code)
+
+
+def end_with_parent() -> None:
+    """Ask the kernel for SIGTERM when the guardian dies; only Linux can."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def stop_cluster(pid: int) -> None:
+    """Ask the cluster to stop and wait until it has."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+    end = time.monotonic() + STOP_PATIENCE
+    while time.monotonic() < end:
         try:
-            clock.stop()
-        except Exception as error:  # noqa: BLE001 - the cluster has stopped all the same
-            logger.warning("The sign of life could not be taken back: %s", error)
+            if os.waitpid(pid, os.WNOHANG)[0]:
+                return
+        except ChildProcessError:
+            return
+        time.sleep(0.05)

@@ -1,0 +1,181 @@
+"""Real workers on a real database and a real mail server: killed, stopped, started again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections import Counter
+
+import pytest
+
+from mailings.tests.processes import (
+    Site,
+    family,
+    kill_group,
+    site,
+    template,
+    wait_for,
+)
+from mailings.tests.servers import HANG, ScriptedServer
+
+__all__ = ["site", "template"]
+
+CONNECTIONS = 2
+
+
+class Brake:
+    """Lets a number of letters through, then holds all answers until released."""
+
+    def __init__(self, server: ScriptedServer, after: int) -> None:
+        self.server, self.after = server, after
+        self.reached, self.released = threading.Event(), threading.Event()
+        server.before = self.before
+
+    def before(self, stage: str, _recipient: str) -> None:
+        if stage == "body" and len(self.server.letters) > self.after:
+            self.reached.set()
+            self.released.wait(60)
+
+
+@pytest.fixture
+def mail(site: Site):
+    with ScriptedServer() as server:
+        site.env["EMAIL_URL"] = server.url
+        yield server
+
+
+def assert_nobody_lost(mail: ScriptedServer, run: dict, clients: int, *, doubled: int) -> None:
+    counts = Counter(mail.recipients())
+    assert set(counts) == {f"c{n}@example.com" for n in range(clients)}
+    assert sum(counts.values()) - clients <= doubled
+    assert run["states"] == {"accepted": clients}
+    assert (run["status"], run["planned"], run["accepted"]) == ("success", clients, clients)
+
+
+@pytest.mark.parametrize("stage", ["mail", "rcpt", "data", "body"])
+def test_command_killed_at_any_stage(site, mail, stage):
+    """S5: SIGKILL while the server is silent at a stage; the next worker finishes the run."""
+    mailing = site.make_due(60)
+    mail.fail(stage, HANG, to="*" if stage == "mail" else "c30@example.com", times=1)
+    command = site.start("mailing")
+    wait_for(lambda: not any(f.times for f in mail.faults), "the server fell silent")
+    kill_group(command)
+    mail.recover()
+    assert site.manage("mailing").returncode == 0
+    assert_nobody_lost(mail, site.run_of(mailing), 60, doubled=CONNECTIONS)
+
+
+def test_killed_in_the_middle_doubles_only_what_was_on_the_wire(site, mail):
+    """S5: the answers of at most one letter a connection are unknown; only those go twice."""
+    mailing = site.make_due(200)
+    brake = Brake(mail, after=90)
+    command = site.start("mailing")
+    assert brake.reached.wait(60)
+    kill_group(command)
+    on_the_wire = len(mail.letters) - 90
+    mail.before = None
+    brake.released.set()
+    assert site.manage("mailing").returncode == 0
+    assert on_the_wire <= CONNECTIONS
+    assert_nobody_lost(mail, site.run_of(mailing), 200, doubled=CONNECTIONS)
+
+
+def test_left_as_unknown_where_the_mailing_says_so(site, mail):
+    mailing = site.make_due(100, in_doubt="leave")
+    brake = Brake(mail, after=50)
+    command = site.start("mailing")
+    assert brake.reached.wait(60)
+    kill_group(command)
+    mail.before = None
+    brake.released.set()
+    site.manage("mailing")
+    run = site.run_of(mailing)
+    assert len(mail.letters) == len(set(mail.recipients())), "nobody got it twice"
+    assert run["planned"] == 100 == run["accepted"] + run["unknown"]
+    assert 1 <= run["unknown"] <= CONNECTIONS
+    assert run["status"] == "partial"
+
+
+@pytest.mark.parametrize("who", ["the busy and the idle", "the sentinel"])
+def test_part_of_the_cluster_killed(site, mail, who):
+    """S5: workers, or the process above them, die; the cluster goes on with the run by itself."""
+    mailing = site.make_due(200)
+    brake = Brake(mail, after=50)
+    cluster = site.start("qcluster")
+    assert brake.reached.wait(60)
+    _guardian, _cluster, sentinel, *workers = family(cluster.pid)
+    for pid in {"the busy and the idle": workers, "the sentinel": [sentinel]}[who]:
+        os.kill(pid, signal.SIGKILL)
+    mail.before = None
+    brake.released.set()
+    run = site.wait_for_status(mailing, "success")
+    assert_nobody_lost(mail, run, 200, doubled=CONNECTIONS)
+
+
+def test_whole_cluster_killed(site, mail):
+    """S5: all processes die; the next cluster finishes the run by itself."""
+    mailing = site.make_due(200)
+    brake = Brake(mail, after=50)
+    cluster = site.start("qcluster")
+    assert brake.reached.wait(60)
+    kill_group(cluster)
+    mail.before = None
+    brake.released.set()
+    site.start("qcluster")
+    run = site.wait_for_status(mailing, "success")
+    assert_nobody_lost(mail, run, 200, doubled=2 * CONNECTIONS)
+
+
+@pytest.mark.parametrize("command", ["mailing", "qcluster"])
+def test_sigterm_leaves_nothing_in_doubt(site, mail, command):
+    """S6: SIGTERM finishes the letter in hand and leaves the rest for the next worker."""
+    mailing = site.make_due(200)
+    brake = Brake(mail, after=50)
+    process = site.start(command)
+    assert brake.reached.wait(60)
+    process.send_signal(signal.SIGTERM)
+    brake.released.set()
+    mail.before = None
+    assert process.wait(30) in (0, 1)
+    run = site.run_of(mailing)
+    assert run["status"] == "running"
+    assert set(run["states"]) == {"accepted", "planned"}
+    assert run["states"]["accepted"] == len(mail.letters) < 200
+    assert site.manage("mailing").returncode == 0
+    assert_nobody_lost(mail, site.run_of(mailing), 200, doubled=0)
+
+
+def test_cluster_sends_what_is_saved_while_it_waits(site, mail):
+    """S1: a mailing saved inside its window is sent at once, without anybody's command."""
+    site.start("qcluster")
+    wait_for(lambda: site.python("result = Worker.objects.count()"), "the cluster is up")
+    mailing = site.make_due(5)
+    run = site.wait_for_status(mailing, "success")
+    assert_nobody_lost(mail, run, 5, doubled=0)
+
+
+def test_cluster_opens_a_future_start_by_itself(site, mail):
+    """S2: a start in the future comes by itself."""
+    site.start("qcluster")
+    wait_for(lambda: site.python("result = Worker.objects.count()"), "the cluster is up")
+    mailing = site.make_due(5)
+    site.wait_for_status(mailing, "success")
+    later = site.python("""
+        m = Mailing.objects.get()
+        m.pk, m._state.adding = None, True
+        m.starts_at = timezone.now() + timedelta(seconds=4)
+        m.save()
+        result = [m.pk, m.status, m.next_run_at > timezone.now()]
+    """)
+    assert later[1:] == ["created", True]
+    site.wait_for_status(later[0], "success")
+    assert len(mail.letters) == 10
+
+
+def test_two_clusters_share_without_doubling(site, mail):
+    mailing = site.make_due(1500)
+    site.start("qcluster")
+    site.start("qcluster")
+    run = site.wait_for_status(mailing, "success")
+    assert_nobody_lost(mail, run, 1500, doubled=0)
