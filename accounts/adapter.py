@@ -61,3 +61,17 @@ class AccountAdapter(DefaultAccountAdapter):
         if not tasks.send_or_postpone(letter):
             text = _("The mail server does not answer just now, so the letter may take a while.")
             self.add_message(request, messages.WARNING, message=text)
+            request.letter_waits = True
+
+    def add_message(
+        self,
+        request: HttpRequest,
+        level: int,
+        message_template: str | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
+        """Keep back that a letter was sent where it was not."""
+        sent = message_template == "account/messages/email_confirmation_sent.txt"
+        if not (sent and getattr(request, "letter_waits", False)):
+            super().add_message(request, level, message_template, *args, **kwargs)

@@ -11,6 +11,7 @@ from django.core.files.base import ContentFile
 from django.core.files.uploadedfile import UploadedFile
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
+from django.utils.text import capfirst
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 from wagtail.admin.localization import (
@@ -38,10 +39,50 @@ class LineField(forms.CharField):
 def name_field(field: str, **options: Any) -> LineField:
     model_field = User._meta.get_field(field)
     options.setdefault("required", False)
-    return LineField(label=model_field.verbose_name, max_length=model_field.max_length, **options)
+    label = capfirst(model_field.verbose_name)
+    return LineField(label=label, max_length=model_field.max_length, **options)
 
 
-class SignupForm(allauth_forms.SignupForm):
+class OwnWordsMixin:
+    """Call things in allauth's forms what the rest of the site calls them."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        words = {
+            "login": _("E-mail"),
+            "email": _("E-mail"),
+            "remember": _("Stay logged in"),
+            "password2": _("The password once more"),
+        }
+        for name in words.keys() & self.fields.keys():
+            self.fields[name].label = words[name]
+        if "password1" in self.fields:
+            self.fields["password1"].help_text = _(
+                "At least 8 characters, not only digits, and nothing that is easily guessed."
+            )
+
+
+class LoginForm(OwnWordsMixin, allauth_forms.LoginForm):
+    pass
+
+
+class AddEmailForm(OwnWordsMixin, allauth_forms.AddEmailForm):
+    pass
+
+
+class ResetPasswordForm(OwnWordsMixin, allauth_forms.ResetPasswordForm):
+    pass
+
+
+class ResetPasswordKeyForm(OwnWordsMixin, allauth_forms.ResetPasswordKeyForm):
+    pass
+
+
+class ChangePasswordForm(OwnWordsMixin, allauth_forms.ChangePasswordForm):
+    pass
+
+
+class SignupForm(OwnWordsMixin, allauth_forms.SignupForm):
     """Sign-up by e-mail, with the company's name; all rows of the new user or none."""
 
     company = LineField(

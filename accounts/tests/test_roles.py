@@ -60,7 +60,6 @@ class TestPermissions:
             "auth.change_group",
         }
 
-
     @pytest.mark.parametrize("role", [USERS, MANAGERS])
     def test_the_images_and_documents_of_the_site_are_the_editors(self, role):
         rows = GroupCollectionPermission.objects.filter(group__name=role)

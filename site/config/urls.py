@@ -25,7 +25,11 @@ urlpatterns = [
     path("admin/login/", RedirectView.as_view(pattern_name="account_login", query_string=True)),
     path("_util/login/", RedirectView.as_view(pattern_name="account_login", query_string=True)),
     re_path(r"^admin/password_reset/", RedirectView.as_view(pattern_name="account_reset_password")),
-    path("admin/account/", require_admin_access(AdminAccountView.as_view())),
+    path(
+        "admin/account/",
+        require_admin_access(AdminAccountView.as_view()),
+        name="wagtailadmin_account",
+    ),
     path("admin/", include(wagtailadmin_urls)),
     path("documents/", include(wagtaildocs_urls)),
     path("u/preview/", public.UnsubscribePreview.as_view(), name="unsubscribe_preview"),
