@@ -1,0 +1,51 @@
+"""The list of posts."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from blog.models import BlogIndexPage
+from blog.tests.posts import make_post
+
+pytestmark = pytest.mark.django_db
+
+
+def test_newest_come_first(browser):
+    """I4: the blog lists its posts with their dates."""
+    make_post("Older", published_on=date(2026, 1, 1))
+    make_post("Newer", published_on=date(2026, 2, 1))
+    html = browser().get("/blog/").text
+    assert html.index("Newer") < html.index("Older")
+    assert 'datetime="2026-02-01"' in html
+
+
+def test_empty_blog_says_so(browser):
+    assert "There are no posts yet." in browser().get("/blog/").text
+
+
+def test_drafts_are_not_listed(browser):
+    make_post("Secret plan").unpublish()
+    assert "Secret plan" not in browser().get("/blog/").text
+
+
+class TestPaging:
+    @pytest.fixture(autouse=True)
+    def three_posts_on_pages_of_two(self, monkeypatch):
+        monkeypatch.setattr(BlogIndexPage, "posts_per_page", 2)
+        for day in (1, 2, 3):
+            make_post(f"Post {day}", published_on=date(2026, 1, day))
+
+    def test_each_page_has_an_address(self, browser):
+        reader = browser()
+        first, second = reader.get("/blog/").text, reader.get("/blog/?page=2").text
+        assert 'href="?page=2"' in first
+        assert "Post 1" not in first
+        assert "Post 1" in second
+        assert "Post 3" not in second
+        assert "page 2" in second.split("</title>")[0]
+
+    @pytest.mark.parametrize("number", ["0", "3", "-1", "last", "two", "1e3", " ", "9" * 50])
+    def test_page_that_is_none_is_not_found(self, browser, number):
+        assert browser().get("/blog/", {"page": number}).status_code == 404

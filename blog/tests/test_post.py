@@ -1,0 +1,127 @@
+"""A blog post and its views."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+
+import pytest
+from wagtail.images.models import Image
+
+from accounts.models import User
+from blog.models import BlogPage
+from blog.tests.posts import make_post
+from home.examples.pictures import draw_picture
+
+pytestmark = pytest.mark.django_db
+
+
+def count(post: BlogPage) -> int:
+    return BlogPage.objects.get(pk=post.pk).view_count
+
+
+class TestPage:
+    def test_it_shows_every_part(self, browser):
+        """T5: a post has a title, content, an image, a view count and a publication date."""
+        picture = Image.objects.create(title="Sea", file=draw_picture(1, "sea.jpg"))
+        body = [
+            {"type": "text", "value": "<p>Write <b>shorter</b>.</p>"},
+            {"type": "quote", "value": {"text": "Less is more.", "author": "Mies"}},
+            {
+                "type": "image",
+                "value": {"image": picture.pk, "alt_text": "A calm sea", "decorative": False},
+            },
+        ]
+        post = make_post(
+            "Short letters",
+            image=picture,
+            body=json.dumps(body),
+            published_on=date(2026, 5, 9),
+            view_count=41,
+        )
+        html = browser().get(post.url).text
+        assert "<h1>Short letters</h1>" in html
+        assert "Write <b>shorter</b>." in html
+        assert "Less is more." in html
+        assert "Mies" in html
+        assert 'alt="A calm sea"' in html
+        assert html.count("<img") == 2
+        assert 'datetime="2026-05-09"' in html
+        assert "42 views" in html
+
+    def test_draft_is_not_found(self, browser):
+        post = make_post()
+        post.unpublish()
+        assert browser().get(post.url).status_code == 404
+
+    def test_picture_that_was_deleted_leaves_the_post(self, browser):
+        picture = Image.objects.create(title="Sea", file=draw_picture(1, "sea.jpg"))
+        post = make_post(image=picture)
+        picture.delete()
+        assert browser().get(post.url).status_code == 200
+
+    def test_picture_file_that_is_gone_leaves_the_post(self, browser):
+        picture = Image.objects.create(title="Sea", file=draw_picture(1, "sea.jpg"))
+        post = make_post(image=picture)
+        picture.file.storage.delete(picture.file.name)
+        assert browser().get(post.url).status_code == 200
+
+
+class TestViewCount:
+    def test_every_reading_counts_and_shows(self, browser):
+        """I4: the blog shows how often each post was read."""
+        post, reader = make_post(), browser()
+        assert "1 view<" in reader.get(post.url).text
+        assert "2 views<" in reader.get(post.url).text
+        assert count(post) == 2
+
+    def test_list_shows_it(self, browser):
+        make_post(view_count=7)
+        assert "7 views" in browser().get("/blog/").text
+
+    def test_user_counts(self, browser, owner):
+        post = make_post()
+        assert "1 view<" in browser(owner).get(post.url).text
+        assert count(post) == 1
+
+    def test_head_does_not_count(self, browser):
+        post = make_post()
+        assert browser().head(post.url).status_code == 200
+        assert count(post) == 0
+
+    def test_prefetch_does_not_count(self, browser):
+        post = make_post()
+        browser().get(post.url, headers={"Sec-Purpose": "prefetch"})
+        assert count(post) == 0
+
+    def test_editor_does_not_count(self, browser, editor):
+        post = make_post()
+        assert "0 views" in browser(editor).get(post.url).text
+        assert count(post) == 0
+
+    def test_preview_does_not_count(self, editor):
+        post = make_post()
+        response = post.make_preview_request()
+        assert response.status_code == 200
+        assert "0 views" in response.rendered_content
+        assert count(post) == 0
+
+    def test_publishing_keeps_it(self, browser, editor: User):
+        """I4: views that came while an editor was writing are not lost by publishing."""
+        post = make_post()
+        revision = post.save_revision(user=editor)
+        browser().get(post.url)
+        revision.publish()
+        assert count(post) == 1
+
+    def test_saving_an_old_copy_keeps_it(self, browser):
+        post = make_post()
+        browser().get(post.url)
+        post.title = "New title"
+        post.save()
+        assert count(post) == 1
+
+    def test_copy_begins_at_zero(self):
+        post = make_post(view_count=9)
+        copy = post.copy(update_attrs={"slug": "copy", "title": "Copy"})
+        assert count(copy) == 0

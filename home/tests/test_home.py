@@ -1,0 +1,87 @@
+"""The home page."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.core.cache import cache
+from django.utils import timezone
+
+from blog.tests.posts import make_post
+from conftest import make_client, make_mailing
+from mailings.models import Attempt
+
+pytestmark = pytest.mark.django_db
+
+
+def number(html: str, name: str) -> int:
+    return int(re.search(rf'id="{name}">(\d+)<', html)[1])
+
+
+def titles(html: str) -> set[str]:
+    return set(re.findall(r">(Post \d+)</a>", html))
+
+
+class TestNumbers:
+    def test_mailings_in_all_and_active(self, browser, owner, stranger):
+        """I1: the home page shows the number of mailings in all and of active mailings."""
+        make_mailing(owner)
+        make_mailing(stranger)
+        make_mailing(owner).switch_off(by=owner)
+        ended = make_mailing(owner, starts_at=timezone.now())
+        Attempt.objects.create(mailing=ended, slot=ended.starts_at, status="success")
+        ended.save()
+        html = browser().get("/").text
+        assert number(html, "mailings-in-all") == 4
+        assert number(html, "active-mailings") == 2
+
+    def test_client_of_two_users_counts_once(self, browser, owner, stranger):
+        """I1: the home page shows the number of unique clients."""
+        make_client(owner, "ivan@example.com")
+        make_client(stranger, "Ivan@Example.com")
+        make_client(owner, "anna@example.com")
+        assert number(browser().get("/").text, "unique-clients") == 2
+
+    def test_empty_service_shows_zeros(self, browser):
+        html = browser().get("/").text
+        assert [
+            number(html, n) for n in ("mailings-in-all", "active-mailings", "unique-clients")
+        ] == [0, 0, 0]
+
+
+class TestPosts:
+    def test_three_at_random(self, browser):
+        """I1: the home page shows three random blog posts."""
+        for n in range(8):
+            make_post(f"Post {n}")
+        seen = set()
+        for _ in range(20):
+            cache.clear()
+            shown = titles(browser().get("/").text)
+            assert len(shown) == 3
+            seen.add(frozenset(shown))
+        assert len(seen) > 1
+
+    def test_fewer_where_there_are_fewer(self, browser):
+        make_post("Post 1")
+        assert titles(browser().get("/").text) == {"Post 1"}
+
+    def test_no_heading_without_posts(self, browser):
+        assert "From the blog" not in browser().get("/").text
+
+    def test_drafts_stay_hidden(self, browser):
+        make_post("Post 1").unpublish()
+        assert not titles(browser().get("/").text)
+
+
+class TestCallToAction:
+    def test_stranger_is_invited(self, browser):
+        html = browser().get("/").text
+        assert 'href="/accounts/signup/"' in html
+        assert "/dashboard/" not in html
+
+    def test_user_is_led_to_the_workspace(self, browser, owner):
+        html = browser(owner).get("/").text
+        assert 'href="/dashboard/"' in html
+        assert "/accounts/signup/" not in html

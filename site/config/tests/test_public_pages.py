@@ -1,0 +1,71 @@
+"""What all public pages have in common."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.contrib.staticfiles import finders
+
+from blog.tests.posts import make_post
+
+pytestmark = pytest.mark.django_db
+
+PAGES = [
+    "/",
+    "/blog/",
+    "/blog/how-to-write/",
+    "/accounts/login/",
+    "/accounts/signup/",
+    "/accounts/password/reset/",
+    "/no-such-page/",
+    "/?q=%00",
+]
+# What a browser loads by itself; links lead where they want.
+LOADED = re.compile(
+    r"<(?:link|script|img|iframe|source|video|audio)\b[^>]*?(?:src|href)=\"([^\"]+)\""
+)
+
+
+@pytest.mark.parametrize("page", PAGES)
+class TestEveryPage:
+    @pytest.fixture(autouse=True)
+    def post(self):
+        make_post()
+
+    def test_it_uses_bootstrap(self, browser, page):
+        """I6: Bootstrap is the interface kit of the public site."""
+        html = browser().get(page).text
+        assert "/static/vendor/bootstrap-5.3.9/bootstrap.min.css" in html
+        assert re.search(r'class="[^"]*\b(container|card|btn)\b', html)
+
+    def test_it_loads_nothing_from_another_host(self, browser, page):
+        """I6: whatever a page loads comes from this site."""
+        addresses = LOADED.findall(browser().get(page).text)
+        assert addresses
+        assert all(re.match(r"/(?!/)", address) for address in addresses), addresses
+
+    def test_what_it_loads_is_there(self, browser, page):
+        for address in LOADED.findall(browser().get(page).text):
+            if address.startswith(settings.STATIC_URL):
+                assert finders.find(address.removeprefix(settings.STATIC_URL)), address
+
+    def test_it_has_no_inline_script_or_style(self, browser, page):
+        html = browser().get(page).text
+        assert not re.search(r"<script(?![^>]*\bsrc=)", html)
+        assert not re.search(r"<style|\sstyle=|\son\w+=", html)
+
+
+def test_our_styles_and_scripts_load_nothing_from_another_host():
+    folder = Path(settings.BASE_DIR) / "site" / "static"
+    files = [*folder.glob("css/*.css"), *folder.glob("js/*.js"), *folder.glob("img/*.svg")]
+    assert files
+    for file in files:
+        assert not re.search(r"(?:url\(|import\s|href=)\W*(?:https?:)?//", file.read_text()), file
+
+
+def test_kit_lies_beside_its_licence():
+    """I6: the kit is ours to serve."""
+    assert "MIT" in Path(finders.find("vendor/bootstrap-5.3.9/LICENSE")).read_text()
