@@ -179,3 +179,29 @@ def test_two_clusters_share_without_doubling(site, mail):
     site.start("qcluster")
     run = site.wait_for_status(mailing, "success")
     assert_nobody_lost(mail, run, 1500, doubled=0)
+
+
+@pytest.mark.parametrize(
+    "stop",
+    [
+        "Mailing.objects.update(is_active=False)",
+        "User.objects.update(is_active=False)",
+        "Mailing.objects.update(ends_at=timezone.now())",
+        "[client.unsubscribe() for client in Client.objects.all()]",
+    ],
+    ids=["switched off", "owner blocked", "window over", "everybody unsubscribed"],
+)
+def test_stop_in_the_middle_of_a_run(site, mail, stop):
+    """D7: after a stop only the letters on the wire arrive; no other letter is begun."""
+    site.make_due(200)
+    brake = Brake(mail, after=50)
+    command = site.start("mailing")
+    assert brake.reached.wait(60)
+    site.python(stop)
+    on_the_wire = len(mail.letters)
+    # Consent is read again every 0.4 s, so the worker has taken notice when a second such
+    # look has come after the stop; the process of the next line takes longer than that.
+    site.python("pass")
+    brake.released.set()
+    command.wait(60)
+    assert len(mail.letters) <= on_the_wire + CONNECTIONS

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import io
+from datetime import timedelta
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from mailings.management.commands.mailing import Progress
+from mailings.models import Attempt
+from mailings.tests.conftest import make_due, only_run
+from mailings.tests.servers import GOODBYE, LATER
+
+
+def run(*args: str) -> str:
+    out = io.StringIO()
+    call_command("mailing", *args, stdout=out)
+    return out.getvalue()
+
+
+def test_command_sends_what_is_due_and_prints_a_summary(server, due):
+    """S6, S7: the script works from the command line, checks what is due, sends, writes the log."""
+    out = run()
+    assert "Runs opened: 1. Accepted: 5, rejected: 0" in out
+    assert only_run(due).status == "success"
+    assert len(server.letters) == 5
+
+
+def test_nothing_due(server, db):
+    assert "Runs opened: 0" in run()
+
+
+@pytest.mark.parametrize(("stage", "action"), [("rcpt", LATER), ("connect", GOODBYE)])
+def test_exit_code_is_1_if_something_could_not_be_sent(server, due, stage, action):
+    server.fail(stage, action)
+    with pytest.raises(SystemExit) as exit_info:
+        run()
+    assert exit_info.value.code == 1
+
+
+def test_one_mailing_only(server, owner, stranger):
+    mine, other = make_due(owner, 2), make_due(stranger, 2)
+    run("--mailing", str(mine.pk))
+    assert mine.attempts.exists()
+    assert not other.attempts.exists()
+
+
+def test_unknown_mailing(db):
+    with pytest.raises(CommandError, match="no mailing 99"):
+        run("--mailing", "99")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_is_a_bar_on_a_terminal_only(due):
+    attempt = Attempt(mailing=due, planned=4, accepted=2, slot=timezone.now() - timedelta(hours=1))
+    from django.core.management.base import OutputWrapper
+
+    terminal, file = Terminal(), io.StringIO()
+    Progress(OutputWrapper(terminal)).show(attempt)
+    Progress(OutputWrapper(file)).show(attempt)
+    assert "█" * 15 + "░" * 15 in terminal.getvalue()
+    assert "2 of 4" in terminal.getvalue()
+    assert "█" not in file.getvalue()

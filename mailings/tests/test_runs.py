@@ -1,0 +1,286 @@
+"""When runs open and close, whom they plan, and what stops them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from conftest import make_client, make_mailing, make_message
+from mailings.delivery import dispatch, ledger, reasons, runs
+from mailings.models import Attempt, Client, Delivery, Mailing
+from mailings.tests.conftest import ledger_of, make_due, only_run
+
+
+class TestOpening:
+    def test_due_mailing_is_sent_to_all_its_clients(self, server, due):
+        """S1: now lies between start and end: all clients are selected and sending begins."""
+        summary = dispatch.run_pass()
+        assert (summary.opened, summary.accepted, summary.all_went_out) == (1, 5, True)
+        assert sorted(server.recipients()) == [f"c{n}@example.com" for n in range(5)]
+
+    def test_future_mailing_waits(self, server, owner):
+        """S2: a start in the future is not opened before its time."""
+        mailing = make_due(owner, 3, starts_at=timezone.now() + timedelta(hours=1))
+        assert dispatch.run_pass().opened == 0
+        assert mailing.status == "created"
+        runs.open_due(mailing.starts_at)
+        assert only_run(mailing).slot == mailing.starts_at
+
+    def test_one_attempt_for_a_run_whoever_opens_it(self, server, due):
+        """T4: one attempt per run of a mailing, not one per client."""
+        now = timezone.now()
+        assert runs.open_run(due.pk, now)
+        assert runs.open_run(due.pk, now) is None
+        assert Attempt.objects.count() == 1
+        with pytest.raises(IntegrityError), transaction.atomic():
+            Attempt.objects.create(mailing=due, slot=only_run(due).slot)
+
+    def test_once_is_finished_after_its_run(self, server, due):
+        dispatch.run_pass()
+        due.refresh_from_db()
+        assert (due.status, due.next_run_at) == ("finished", None)
+
+    def test_daily_waits_for_its_next_time(self, server, owner):
+        """S3: between runs a mailing waits for its next time."""
+        mailing = make_due(owner, 2, periodicity="daily")
+        dispatch.run_pass()
+        mailing.refresh_from_db()
+        assert mailing.status == "started"
+        assert mailing.next_run_at == mailing.starts_at + timedelta(days=1)
+        assert dispatch.run_pass().opened == 0
+
+    def test_missed_slots_run_once(self, server, owner):
+        start = timezone.now() - timedelta(days=10, hours=1)
+        mailing = make_due(owner, 2, periodicity="daily", starts_at=start)
+        dispatch.run_pass()
+        assert only_run(mailing).slot == start + timedelta(days=10)
+        mailing.refresh_from_db()
+        assert mailing.next_run_at == start + timedelta(days=11)
+
+    def test_slot_during_a_run_is_left_out_and_logged(self, server, owner):
+        mailing = make_due(owner, 2, periodicity="daily")
+        runs.open_due(timezone.now())
+        runs.open_due(timezone.now() + timedelta(days=1))
+        second = mailing.attempts.order_by("slot").last()
+        assert (second.status, second.server_response) == ("failure", reasons.STILL_RUNNING)
+        assert second.planned == 0
+
+    def test_window_that_passed_without_a_run_ends_the_mailing(self, server, owner):
+        mailing = make_due(
+            owner,
+            2,
+            starts_at=timezone.now() - timedelta(days=2),
+            ends_at=timezone.now() + timedelta(hours=1),
+            is_active=False,
+        )
+        Mailing.objects.filter(pk=mailing.pk).update(ends_at=timezone.now())
+        runs.open_due(timezone.now())
+        mailing.refresh_from_db()
+        assert mailing.status == "finished"
+        assert not mailing.attempts.exists()
+
+    def test_nobody_to_send_to(self, server, owner):
+        mailing = make_mailing(owner, starts_at=timezone.now() - timedelta(minutes=5))
+        Mailing.objects.update(created_at=timezone.now() - timedelta(minutes=5))
+        dispatch.run_pass()
+        run = only_run(mailing)
+        assert (run.status, run.server_response) == ("failure", reasons.NO_RECIPIENTS)
+
+    def test_recipients_saved_a_moment_later_are_waited_for(self, server, owner):
+        mailing = make_mailing(owner, starts_at=timezone.now())
+        assert dispatch.run_pass().opened == 0
+        mailing.clients.add(make_client(owner))
+        assert dispatch.run_pass().accepted == 1
+
+    def test_one_broken_mailing_does_not_stop_the_others(self, server, owner, due, monkeypatch):
+        broken = make_due(owner, 1, domain="other.test", message=make_message(owner, "broken"))
+        compose = runs.letter.compose
+
+        def fail_for_broken(message):
+            if message.subject == "broken":
+                raise ValueError("no picture")
+            return compose(message)
+
+        monkeypatch.setattr(runs.letter, "compose", fail_for_broken)
+        dispatch.run_pass()
+        assert only_run(due).status == "success"
+        assert only_run(broken).server_response == reasons.NOT_COMPOSED
+
+    def test_message_is_sent_as_it_was_when_the_run_opened(self, server, due):
+        runs.open_due(timezone.now())
+        due.message.subject = "Edited"
+        due.message.save()
+        dispatch.run_pass()
+        assert all(b"Subject: News" in letter for _to, letter in server.letters)
+
+
+class TestAudience:
+    def test_clients_lists_and_everybody_count_once_each(self, server, owner, stranger):
+        make_client(stranger, "foreign@example.com")
+        single, listed = make_client(owner, "a@x.test"), make_client(owner, "b@x.test")
+        make_client(owner, "c@x.test")
+        group = owner.clientlists.create(name="Customers")
+        group.clients.set([single, listed])
+        some = make_mailing(owner, clients=[single])
+        some.lists.add(group)
+        assert set(some.audience()) == {single, listed}
+        everybody = make_mailing(owner, all_clients=True, message=some.message)
+        assert everybody.audience().count() == 3
+
+    def test_unsubscribed_are_planned_and_skipped(self, server, due):
+        Client.objects.get(email="c1@example.com").unsubscribe()
+        dispatch.run_pass()
+        run = only_run(due)
+        assert (run.status, run.planned, run.accepted, run.skipped) == ("success", 5, 4, 1)
+        assert run.deliveries.get(status="skipped").response == reasons.UNSUBSCRIBED
+
+    def test_a_client_has_one_row_a_run(self, server, due):
+        runs.open_due(timezone.now())
+        row = Delivery.objects.first()
+        with pytest.raises(IntegrityError), transaction.atomic():
+            Delivery.objects.create(attempt=row.attempt, client=row.client, email=row.email)
+
+    def test_run_of_many_chunks(self, server, owner, monkeypatch):
+        monkeypatch.setattr(runs, "CHUNK_SIZE", 7)
+        due = make_due(owner, 30)
+        dispatch.run_pass()
+        run = only_run(due)
+        assert run.chunks.count() == 5
+        assert (run.status, run.accepted) == ("success", 30)
+        assert len(set(server.recipients())) == len(server.letters) == 30
+
+
+class TestStop:
+    """D7: consent is read again in the very statement that claims a recipient."""
+
+    def chunk(self, due: Mailing):
+        now = timezone.now()
+        runs.open_due(now)
+        return ledger.take_chunk(ledger.free_chunks(now), "me", now)
+
+    @pytest.mark.parametrize(
+        "stop",
+        [
+            lambda due: due.switch_off(by=due.owner),
+            lambda due: type(due.owner).objects.update(is_active=False),
+            lambda due: Mailing.objects.update(ends_at=timezone.now()),
+            lambda due: [client.unsubscribe() for client in Client.objects.all()],
+            lambda due: Client.objects.all().delete(),
+        ],
+        ids=["switched off", "owner blocked", "window over", "unsubscribed", "clients deleted"],
+    )
+    def test_nothing_is_claimed_and_what_is_claimed_is_withdrawn(self, due, stop):
+        chunk = self.chunk(due)
+        claimed = ledger.claim(chunk, 2, timezone.now())
+        ids = [row.id for row in claimed]
+        assert ledger.still_allowed(ids, timezone.now()) == set(ids) != set()
+        stop(due)
+        assert ledger.still_allowed(ids, timezone.now()) == set()
+        assert ledger.claim(chunk, 5, timezone.now()) == []
+
+    def test_switched_off_in_the_middle_goes_on_where_it_stopped(self, server, owner):
+        due = make_due(owner, 50)
+        runs.open_due(timezone.now())
+        due.switch_off(by=owner)
+        dispatch.run_pass()
+        assert server.letters == []
+        assert only_run(due).status == "running"
+        due.switch_on(by=owner)
+        dispatch.run_pass()
+        assert only_run(due).accepted == 50
+
+    def test_blocked_owner(self, server, owner, due):
+        """P3: a blocked user's mailings stop."""
+        owner.is_active = False
+        owner.save()
+        assert dispatch.run_pass().opened == 0
+        assert server.letters == []
+
+    def test_client_deleted_during_a_run(self, server, due):
+        runs.open_due(timezone.now())
+        Client.objects.get(email="c1@example.com").delete()
+        dispatch.run_pass()
+        run = only_run(due)
+        assert (run.planned, run.accepted, run.skipped) == (5, 4, 1)
+        gone = run.deliveries.get(client=None)
+        assert (gone.email, gone.response) == ("c1@example.com", reasons.CLIENT_DELETED)
+
+    def test_end_stops_a_run_at_work(self, server, owner):
+        due = make_due(owner, 5, ends_at=timezone.now() + timedelta(hours=1))
+        runs.open_due(timezone.now())
+        Mailing.objects.update(ends_at=timezone.now())
+        dispatch.run_pass()
+        run = only_run(due)
+        assert (run.status, run.skipped) == ("failure", 5)
+        assert set(run.deliveries.values_list("response", flat=True)) == {reasons.WINDOW_CLOSED}
+
+    def test_suppressed_address_stays_suppressed_when_the_client_is_added_anew(self, owner):
+        client = make_client(owner, "Anna@example.com")
+        client.unsubscribe()
+        client.delete()
+        assert make_client(owner, "anna@EXAMPLE.com").unsubscribed_at
+
+    def test_other_owners_client_of_the_same_address_is_not_touched(self, owner, stranger):
+        make_client(owner, "anna@example.com").unsubscribe()
+        assert make_client(stranger, "anna@example.com").unsubscribed_at is None
+
+
+class TestClosing:
+    def test_a_run_that_does_not_add_up_cannot_be_closed(self, due):
+        runs.open_due(timezone.now())
+        run = only_run(due)
+        assert not runs.close_run(run.pk, timezone.now())
+        with pytest.raises(IntegrityError), transaction.atomic():
+            Attempt.objects.filter(pk=run.pk).update(status="success")
+
+    def test_statistics_are_collected_per_mailing_and_message(self, server, due):
+        """S4: statistics are collected per mailing and per message."""
+        server.fail("rcpt", b"550 5.1.1 No such user\r\n", to="c2@example.com")
+        dispatch.run_pass()
+        sums = {"planned": 5, "accepted": 4, "rejected": 1, "skipped": 0, "unknown": 0}
+        assert due.attempts.all().sums() == sums
+        assert due.message.attempts.all().sums() == sums
+
+    def test_attempt_keeps_time_status_and_reply(self, server, due):
+        """T4: date and time of the last attempt, status, the mail server's reply."""
+        dispatch.run_pass()
+        run = only_run(due)
+        assert run.last_attempt_at <= run.finished_at <= timezone.now()
+        assert (run.status, run.server_response) == ("success", "250 2.0.0 Ok: queued")
+
+
+class TestRateLimit:
+    def test_letters_are_given_out_at_the_rate(self, server, due):
+        from mailings.models import MailServer
+
+        state = MailServer.objects.create(name="x")
+        now = timezone.now()
+        starts = [state.reserve(10, 5.0, now) for _ in range(3)]
+        assert [(start - now).total_seconds() for start in starts] == [0, 2, 4]
+
+    def test_everything_goes_out_all_the_same(self, server, due, settings):
+        settings.MAILING_RATE_LIMIT = 100.0
+        dispatch.run_pass()
+        assert ledger_of(due) == {f"c{n}@example.com": "accepted" for n in range(5)}
+
+
+class TestRearming:
+    def test_later_start_of_a_finished_mailing_runs_again(self, server, due):
+        dispatch.run_pass()
+        due.refresh_from_db()
+        due.starts_at = timezone.now()
+        due.save()
+        assert due.status == "started"
+        dispatch.run_pass()
+        assert due.attempts.count() == 2
+
+    def test_saving_a_finished_mailing_does_not(self, server, due):
+        dispatch.run_pass()
+        due.refresh_from_db()
+        due.name = "Renamed"
+        due.save()
+        assert due.status == "finished"
+        assert dispatch.run_pass().opened == 0
