@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from urllib.parse import unquote_to_bytes
 
+from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse, UnreadablePostError
 
 from config import errors
+
+# Django limits the fields of a form but not its files, and parses both for any address.
+LARGEST_POST = 50 * 1024 * 1024
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
@@ -30,7 +34,7 @@ class OutageMiddleware:
 
 
 class PlainInputMiddleware:
-    """Answer 400 to addresses and forms that hold NUL, and to forms that are not UTF-8.
+    """Refuse what is too large (413), NUL anywhere and forms that are not UTF-8 (400).
 
     PostgreSQL cannot store NUL in text, and Django reads undecodable bytes as replacement
     letters, which would be stored in place of what was typed.
@@ -40,9 +44,15 @@ class PlainInputMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        refuse_too_large(request)
         if has_broken_address(request) or has_broken_form(request):
             return errors.bad_request(request)
         return self.get_response(request)
+
+
+def refuse_too_large(request: HttpRequest) -> None:
+    if int(request.META.get("CONTENT_LENGTH") or 0) > LARGEST_POST:
+        raise RequestDataTooBig("The request is larger than the site accepts.")
 
 
 def has_broken_address(request: HttpRequest) -> bool:

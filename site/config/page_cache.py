@@ -19,7 +19,7 @@ from django.utils.translation import get_language
 from wagtail.models import Page
 from wagtail.signals import page_published, page_unpublished, post_page_move
 
-SECONDS = 60
+SECONDS = 30
 GENERATION = "pages:generation"
 
 

@@ -87,6 +87,11 @@ class TestTooMuch:
         settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
         self.check(browser().post(LOGIN, {"login": "a" * 1000}))
 
+    def test_files(self, browser, monkeypatch):
+        monkeypatch.setattr("config.middleware.LARGEST_POST", 1000)
+        file = SimpleUploadedFile("a.bin", b"a" * 1000)
+        self.check(browser().post("/no-such-page/", {"file": file}))
+
     def test_number_of_fields(self, browser, settings):
         settings.DATA_UPLOAD_MAX_NUMBER_FIELDS = 10
         self.check(browser().post(LOGIN, {f"field{n}": "" for n in range(11)}))
