@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from django.http import HttpRequest
+from django.templatetags.static import static
 from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from wagtail import hooks
 from wagtail.log_actions import LogActionRegistry
@@ -21,6 +23,11 @@ def register_members() -> MemberViewSet:
 def register_log_actions(actions: LogActionRegistry) -> None:
     actions.register_action("accounts.block", _("Block"), _("Blocked"))
     actions.register_action("accounts.unblock", _("Unblock"), _("Unblocked"))
+
+
+@hooks.register("insert_global_admin_css")
+def add_styles() -> str:
+    return format_html('<link rel="stylesheet" href="{}">', static("accounts/admin.css"))
 
 
 @hooks.register("get_avatar_url")
