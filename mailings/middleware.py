@@ -23,6 +23,8 @@ SHARED = {
     "wagtailadmin_sprite",
     "wagtailadmin_javascript_catalog",
     "wagtailadmin_block_preview",
+    # Answers 404 to every address that there is not.
+    "wagtail.admin.views.home.default",
 }
 # The log of everybody's rows, which Wagtail filters by kind of row, not by owner.
 ADMINISTRATORS_ONLY = {

@@ -224,7 +224,7 @@ class MailingViewSet(OwnedModelViewSet):
     model = Mailing
     icon = "calendar-check"
     menu_label = _("Mailings")
-    menu_order = 300
+    menu_order = 240
     add_to_admin_menu = True
     index_view_class = mailings.MailingIndexView
     add_view_class = mailings.MailingCreateView

@@ -56,6 +56,13 @@ def shorten_help(request: HttpRequest, items: list[MenuItem]) -> None:
         items[:] = [item for item in items if item.name == "keyboard-shortcuts-trigger"]
 
 
+@hooks.register("construct_reports_menu")
+def hide_site_history(request: HttpRequest, items: list[MenuItem]) -> None:
+    """Offer only what opens: see `ADMINISTRATORS_ONLY` in middleware.py."""
+    if not request.user.is_superuser:
+        items[:] = [item for item in items if item.name != "site-history"]
+
+
 hooks.register("register_rich_text_features", register_letter_link)
 register_snippet(message_viewset)
 # After Wagtail's own action of the same name, whose place it takes.
@@ -82,7 +89,7 @@ def add_finished_mailings() -> MenuItem:
         reverse("mailing:finished"),
         name="finished-mailings",
         icon_name="tasks",
-        order=310,
+        order=250,
     )
 
 

@@ -204,7 +204,9 @@ class TestListing:
         assert list(page.context["object_list"]) == [chosen]
         assert "Secret buyers" not in page.text
 
-    @pytest.mark.parametrize(("value", "email"), [("yes", "b@example.com"), ("no", "a@example.com")])
+    @pytest.mark.parametrize(
+        ("value", "email"), [("yes", "b@example.com"), ("no", "a@example.com")]
+    )
     def test_it_filters_by_subscription(self, browser, owner, value, email):
         make_client(owner, "a@example.com").unsubscribe()
         make_client(owner, "b@example.com")
@@ -292,7 +294,9 @@ class TestOthers:
         user = request.getfixturevalue(role)
         args = [client.pk] if view in KEYED else []
         for method in ("get", "post"):
-            response = getattr(browser(user), method)(reverse(f"client:{view}", args=args), fields())
+            response = getattr(browser(user), method)(
+                reverse(f"client:{view}", args=args), fields()
+            )
             assert response.status_code in {302, 403, 404, 405}
             assert client.email not in response.content.decode()
         assert Client.objects.count() == 1
