@@ -138,6 +138,8 @@ class Connection:
         self._write("data", body)
         reply = self._read_reply("body")
         self.sent += 1
+        # Some servers keep the transaction open after they refused its letter.
+        self._reset_first = not 200 <= reply.code < 300
         return "body", reply
 
     def close(self, *, politely: bool = True) -> None:

@@ -35,6 +35,9 @@ RULES: tuple[tuple[tuple[str, ...], str, str, Outcome], ...] = (
     (("mail", "rcpt", "data", "body"), r"(454|530|534|535|538)", r".*", Outcome.TROUBLE),
     # The sender's address is ours: a refusal of it concerns every letter.
     (("mail",), r"[45]..", r".*", Outcome.TROUBLE),
+    # RFC 5321 4.2.3: the server does not follow our commands, or fails by itself; that says
+    # nothing of the person. One such reply is tried later, several in a row are trouble.
+    (("rcpt", "data", "body"), r"50[0234]", r".*", Outcome.LOST),
     (("rcpt", "data", "body"), r"4..", r".*", Outcome.LATER),
     (("rcpt", "data", "body"), r"5..", r".*", Outcome.NEVER),
     (("body",), r"2..", r".*", Outcome.ACCEPTED),

@@ -46,6 +46,8 @@ class Site:
     folder: Path
     env: dict[str, str]
     processes: list[subprocess.Popen] = field(default_factory=list)
+    # What the test itself looks through, where that is not what the processes use.
+    own_env: dict[str, str] | None = None
 
     def manage(self, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -86,13 +88,17 @@ class Site:
         done = subprocess.run(
             [sys.executable, "-c", program],
             cwd=BASE_DIR,
-            env=self.env,
+            env=self.own_env or self.env,
             capture_output=True,
             text=True,
             timeout=120,
         )
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout.splitlines()[-1])
+
+    def log_of(self, process: subprocess.Popen) -> str:
+        number = self.processes.index(process)
+        return (self.folder / f"{process.args[2]}-{number}.log").read_text()
 
     def make_due(self, clients: int, **fields: Any) -> int:
         """Make a user with clients and a mailing to all of them that is due; return its id."""

@@ -54,6 +54,7 @@ class ScriptedServer:
     letters: list[tuple[str, bytes]] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
     sessions: int = 0
+    nested_mail: bool = False  # refuse MAIL inside a transaction, as strict servers do
     max_sessions: int = 10**9
     close_after: int = 10**9
 
@@ -125,6 +126,7 @@ class Session:
         self.reader = sock.makefile("rb")
         self.recipient = ""
         self.taken = 0
+        self.in_transaction = False
 
     def run(self) -> None:
         self.answer("connect")
@@ -182,6 +184,10 @@ class Session:
         if self.taken >= self.server.close_after:
             self.sock.sendall(GOODBYE)
             raise ConnectionError
+        if self.in_transaction and self.server.nested_mail:
+            self.sock.sendall(b"503 Error: nested MAIL command\r\n")
+            return
+        self.in_transaction = True
         self.recipient = ""
         self.answer("mail")
 
@@ -208,9 +214,11 @@ class Session:
         if action is None:
             self.server.letters.append((self.recipient, letter))
             self.taken += 1
-        self.answer("body")
+        if self.answer("body"):
+            self.in_transaction = False
 
     def do_rset(self, _line: bytes) -> None:
+        self.in_transaction = False
         self.recipient = ""
         self.sock.sendall(b"250 2.0.0 Ok\r\n")
 

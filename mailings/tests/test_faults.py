@@ -235,6 +235,26 @@ class TestOneRecipient:
 
 
 class TestPeculiarServers:
+    def test_fails_by_itself_and_keeps_the_transaction_open(self, server, owner):
+        due = make_due(owner, 8)
+        server.nested_mail = True
+        server.fail("before-body", NEVER)
+        server.fail("body", b"500 Error: (FileNotFoundError) no such folder\r\n")
+        dispatch.run_pass()
+        assert set(ledger_of(due).values()) == {"planned"}
+        assert "FileNotFoundError" in only_run(due).server_response
+        server.recover()
+        let_time_pass(due)
+        dispatch.run_pass()
+        assert only_run(due).status == "success"
+
+    def test_transaction_left_open_after_a_refusal(self, server, due):
+        server.nested_mail = True
+        server.fail("before-body", NEVER, to="c2@example.com")
+        server.fail("body", NEVER, to="c2@example.com")
+        dispatch.run_pass()
+        assert only_run(due).accepted == 4
+
     def test_closes_after_every_third_letter(self, server, owner):
         server.close_after = 3
         due = make_due(owner, 20)
