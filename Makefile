@@ -4,7 +4,7 @@ PY = .venv/bin/python
 DATABASE_URL ?= postgres://postgres@127.0.0.1:5432/vestnik
 REDIS_URL ?= redis://127.0.0.1:6379/0
 
-.PHONY: run test test-services lint messages
+.PHONY: run test test-services lint extract-messages messages
 
 run: .venv/runtime
 	@$(PY) site/run.py
@@ -18,8 +18,10 @@ test-services: .venv/development
 lint: .venv/development
 	.venv/bin/ruff check . && .venv/bin/ruff format --check .
 
-messages: .venv/development
-	DEBUG=true $(PY) manage.py makemessages -l ru --no-location --no-wrap -i .venv -i var -i node_modules
+extract-messages: .venv/development
+	DEBUG=true $(PY) manage.py makemessages -l ru --no-location --no-wrap -i .venv -i var -i node_modules -i site/static
+
+messages: extract-messages
 	DEBUG=true $(PY) manage.py compilemessages -l ru -i .venv
 
 .venv/bin/python:
