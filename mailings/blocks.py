@@ -106,13 +106,13 @@ class PictureChooserBlock(blocks.ChooserBlock):
 
 
 class ImageBlock(blocks.StructBlock):
-    picture = PictureChooserBlock(label=_("picture"))
+    picture = PictureChooserBlock(label=_("Picture"))
     alt = blocks.CharBlock(
-        label=_("description"),
+        label=_("Description"),
         max_length=200,
         help_text=_("Read aloud, and shown while pictures are switched off."),
     )
-    link = blocks.URLBlock(label=_("link"), required=False)
+    link = blocks.URLBlock(label=_("Link"), required=False)
 
     class Meta:
         icon = "image"
@@ -135,8 +135,8 @@ class ImageBlock(blocks.StructBlock):
 
 
 class ButtonBlock(blocks.StructBlock):
-    text = blocks.CharBlock(label=_("text"), max_length=60)
-    link = blocks.URLBlock(label=_("link"))
+    text = blocks.CharBlock(label=_("Text"), max_length=60)
+    link = blocks.URLBlock(label=_("Link"))
 
     class Meta:
         icon = "link"

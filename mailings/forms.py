@@ -67,7 +67,7 @@ class OwnedModelForm(WagtailAdminModelForm):
 class ClientForm(OwnedModelForm):
     unique_field = "email"
 
-    class Meta:
+    class Meta(OwnedModelForm.Meta):
         widgets = {"lists": forms.CheckboxSelectMultiple}
         field_classes = {"lists": RowsField}
 

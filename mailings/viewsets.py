@@ -207,6 +207,7 @@ class PictureChooserViewSet(OwnedChooserViewSet):
     icon = "image"
     choose_one_text = _("Choose a picture")
     choose_another_text = _("Choose another picture")
+    search_tab_label = _("Your pictures")
     edit_item_text = _("Change its title")
     creation_form_class = PictureForm
     create_action_label = _("Upload")

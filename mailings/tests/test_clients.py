@@ -11,6 +11,7 @@ from django.utils import timezone
 from openpyxl import load_workbook
 
 from conftest import make_client, make_mailing
+from mailings.forms import ClientForm
 from mailings.models import Attempt, Client, ClientList, Delivery
 
 
@@ -125,6 +126,21 @@ class TestForm:
         response = browser(owner).post(reverse("client:add"), fields(email=email))
         errors = response.context["form"].errors
         assert errors == {"email": ["You already have a client with this e-mail."]}
+
+    def test_a_duplicate_that_comes_at_the_same_moment(self, browser, owner, monkeypatch):
+        checked = ClientForm.is_valid
+
+        def check_and_be_late(form) -> bool:
+            valid = checked(form)
+            if not Client.objects.exists():
+                make_client(owner, "anna@example.com")
+            return valid
+
+        monkeypatch.setattr(ClientForm, "is_valid", check_and_be_late)
+        response = browser(owner).post(reverse("client:add"), fields())
+        assert response.status_code == 200
+        assert "email" in response.context["form"].errors
+        assert Client.objects.count() == 1
 
     def test_two_users_may_have_the_same_client(self, browser, owner, stranger):
         """P6: nobody learns whose clients others have."""

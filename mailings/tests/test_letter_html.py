@@ -101,7 +101,7 @@ class TestHtml:
         page = compose(full).html
         assert not re.search(r"display:\s*(flex|grid)|position:|float:|<script|<link|<form", page)
         assert all(table["role"] == "presentation" for table in Tags(page).of("table"))
-        assert "max-width:600px" in page
+        assert "max-width: 600px" in page
         assert '<table role="presentation" width="600"' in page
 
     def test_its_styles_are_inlined(self, full):
@@ -118,6 +118,7 @@ class TestHtml:
         [picture] = Tags(compose(full).html).of("img")
         assert picture["src"].startswith("http://testserver/media/pictures/")
         assert picture["width"] == "40"
+        assert re.search(r"\bwidth: ?100%", picture["style"])
         assert picture["alt"] == "For {{ client.full_name }}"
 
     def test_a_large_picture_fits_in(self, owner):

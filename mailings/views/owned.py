@@ -15,6 +15,7 @@ from typing import Any
 from django import forms
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
+from django.db import IntegrityError
 from django.db.models import Model, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
@@ -106,7 +107,20 @@ class OwnedIndexView(OwnedIndexMixin, generic.IndexView):
 # --- One row --------------------------------------------------------------------------------
 
 
-class OwnedCreateMixin:
+class SameMomentMixin:
+    """Answer with the form where another request took a unique value since it was checked."""
+
+    def form_valid(self, form: forms.ModelForm) -> HttpResponse:
+        try:
+            return super().form_valid(form)
+        except IntegrityError:
+            form.full_clean()
+            if self.is_valid(form):
+                raise
+            return self.form_invalid(form)
+
+
+class OwnedCreateMixin(SameMomentMixin):
     """Make rows that belong to the current user."""
 
     def get_initial_form_instance(self) -> Model:
@@ -117,7 +131,7 @@ class OwnedCreateView(OwnedCreateMixin, generic.CreateView):
     pass
 
 
-class OwnedEditMixin(OwnedRowsMixin):
+class OwnedEditMixin(SameMomentMixin, OwnedRowsMixin):
     row_actions = frozenset({"change"})
 
     def get_queryset(self) -> QuerySet:
