@@ -31,8 +31,8 @@ def add_styles() -> str:
 
 
 @hooks.register("get_avatar_url")
-def get_avatar_url(user: User, size: int) -> str | None:
-    return user.avatar.url if user.avatar else None
+def get_avatar_url(user: User | None, size: int) -> str | None:
+    return user.avatar.url if user and user.avatar else None
 
 
 @hooks.register("register_account_menu_item")
