@@ -14,6 +14,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from wagtail import blocks
 from wagtail.blocks import StreamBlockValidationError, StructBlockValidationError, StructValue
+from wagtail.rich_text import RichText
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -149,11 +150,21 @@ class ButtonBlock(blocks.StructBlock):
         return value
 
 
+class TextBlock(blocks.RichTextBlock):
+    """Formatted text. An editor that was left empty hands over an empty paragraph."""
+
+    def clean(self, value: RichText) -> RichText:
+        value = super().clean(value)
+        if self.required and not strip_tags(value.source).strip():
+            raise ValidationError(self.field.error_messages["required"])
+        return value
+
+
 class LetterBlock(blocks.StreamBlock):
     heading = blocks.CharBlock(
         label=_("Heading"), icon="title", max_length=150, template="mailings/letter/heading.html"
     )
-    text = blocks.RichTextBlock(
+    text = TextBlock(
         label=_("Text"),
         icon="pilcrow",
         features=["bold", "italic", "letter-link", "ol", "ul"],

@@ -158,6 +158,11 @@ class TestForm:
         data = message_data(text_with_link(url))
         assert browser(owner).post(reverse("message:add"), data).status_code == 302
 
+    @pytest.mark.parametrize("html", ["<p></p>", "<p> </p>", ""])
+    def test_an_empty_text_is_refused(self, browser, owner, html):
+        response = browser(owner).post(reverse("message:add"), message_data(text(html)))
+        assert "body" in response.context["form"].errors
+
     def test_an_empty_body_is_refused(self, browser, owner):
         data = message_data(subject="News") | {"body-count": "0"}
         response = browser(owner).post(reverse("message:add"), data)
