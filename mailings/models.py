@@ -26,7 +26,6 @@ from django.utils.translation import gettext_lazy as _
 from wagtail.admin.panels import FieldPanel
 from wagtail.fields import StreamField
 from wagtail.models import PreviewableMixin, ReferenceIndex, RevisionMixin
-from wagtail.search import index
 
 from mailings.blocks import LetterBlock
 from mailings.delivery import schedule
@@ -70,17 +69,11 @@ class ClientQuerySet(OwnedQuerySet):
         return self.aggregate(n=models.Count(Lower("email"), distinct=True))["n"]
 
 
-class ClientList(index.Indexed, Owned):
+class ClientList(Owned):
     name = models.CharField(_("name"), max_length=150, validators=[validate_line])
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     objects = OwnedQuerySet.as_manager()
-
-    search_fields = [
-        index.SearchField("name"),
-        index.AutocompleteField("name"),
-        index.FilterField("owner_id"),
-    ]
 
     class Meta:
         verbose_name = _("client list")
@@ -248,7 +241,7 @@ class Picture(Owned):
         return Message.objects.owned_by(self.owner).filter(pk__in=[int(key) for key in keys])
 
 
-class Message(PreviewableMixin, RevisionMixin, index.Indexed, Owned):
+class Message(PreviewableMixin, RevisionMixin, Owned):
     """What is written once and sent by any number of mailings."""
 
     subject = models.CharField(
@@ -264,11 +257,6 @@ class Message(PreviewableMixin, RevisionMixin, index.Indexed, Owned):
     objects = OwnedQuerySet.as_manager()
 
     panels = [FieldPanel("subject"), FieldPanel("body")]
-    search_fields = [
-        index.SearchField("subject"),
-        index.AutocompleteField("subject"),
-        index.FilterField("owner_id"),
-    ]
 
     class Meta:
         verbose_name = _("message")

@@ -52,9 +52,9 @@ CONTENT = Content(
 class TestHeaders:
     def test_all_that_bulk_mail_should_have(self):
         message = parse(build(CONTENT))
-        assert message["From"] == 'ООО «Ромашка» <news@vestnik.test>'
+        assert message["From"] == "ООО «Ромашка» <news@vestnik.test>"
         assert message["To"] == "Иван <ivan@example.com>"
-        assert message["Reply-To"] == 'ООО «Ромашка» <owner@example.com>'
+        assert message["Reply-To"] == "ООО «Ромашка» <owner@example.com>"
         assert message["Subject"] == "Новости для Иван"
         assert message["List-Unsubscribe"] == f"<{URL}>"
         assert message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
