@@ -109,9 +109,9 @@
     const everybody = document.querySelector("input[name=all_clients]");
     if (!everybody) return;
     const others = ["lists", "clients"]
-      .map((name) => document.querySelector(`[data-contentpath="${name}"]`)?.closest(".w-panel"))
+      .map((name) => document.querySelector(`[data-contentpath="${name}"]`)?.closest(".w-field__wrapper"))
       .filter(Boolean);
-    const update = () => others.forEach((panel) => (panel.hidden = everybody.checked));
+    const update = () => others.forEach((field) => (field.hidden = everybody.checked));
     everybody.addEventListener("change", update);
     update();
   }
