@@ -193,6 +193,7 @@ class MemberViewSet(ViewSet):
     icon = "group"
     add_to_admin_menu = True
     menu_label = gettext_lazy("Users")
+    menu_name = "users"
     menu_order = 400
     menu_item_class = MembersMenuItem
 

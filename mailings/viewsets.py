@@ -67,6 +67,7 @@ class OwnedChooserViewSet(ChooserViewSet):
 
 class ClientViewSet(OwnedModelViewSet):
     model = Client
+    menu_name = "clients"
     icon = "user"
     menu_order = 200
     add_to_admin_menu = True
@@ -110,6 +111,7 @@ class ClientViewSet(OwnedModelViewSet):
 
 class ClientListViewSet(OwnedModelViewSet):
     model = ClientList
+    menu_name = "client-lists"
     icon = "group"
     menu_order = 210
     add_to_admin_menu = True
@@ -132,6 +134,7 @@ class ClientListViewSet(OwnedModelViewSet):
 
 class PictureViewSet(OwnedModelViewSet):
     model = Picture
+    menu_name = "pictures"
     icon = "image"
     menu_order = 220
     add_to_admin_menu = True
@@ -154,6 +157,7 @@ class MessageViewSet(SnippetViewSet):
     """Messages: see `views.messages` for what limits each view to own rows."""
 
     model = Message
+    menu_name = "messages"
     icon = "doc-full"
     menu_order = 230
     add_to_admin_menu = True
@@ -223,6 +227,7 @@ picture_chooser_viewset = PictureChooserViewSet("picture_chooser")
 
 class MailingViewSet(OwnedModelViewSet):
     model = Mailing
+    menu_name = "mailings"
     icon = "calendar-check"
     menu_label = _("Mailings")
     menu_order = 240

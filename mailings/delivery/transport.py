@@ -110,7 +110,7 @@ class Pool:
         self.inbox: SimpleQueue[Envelope | None] = SimpleQueue()
         self.results: SimpleQueue[tuple[Envelope, Result]] = SimpleQueue()
         self.working = 0
-        self._lock = threading.Lock()
+        self._lock, self._opening = threading.Lock(), threading.Lock()
         self._closing = threading.Event()
         self.threads = [threading.Thread(target=self._run, daemon=True) for _ in range(size)]
         for thread in self.threads:
@@ -143,8 +143,7 @@ class Pool:
         """Send over the kept connection, or a new one; None: leave it to the other threads."""
         was_used = connection.sent > 0
         try:
-            envelope.check()
-            self._ensure_open(connection)
+            self._ensure_open(connection, envelope)
             return self._send(connection, envelope)
         except Closed:
             return Result(Outcome.RETURNED)
@@ -170,11 +169,21 @@ class Pool:
             raise Broken("data" if stage == "body" else stage, str(reply), reply.code)
         return Result(outcome, reply.code, str(reply))
 
-    def _ensure_open(self, connection: Connection) -> None:
-        if not connection.is_open:
-            connection.open()
-            with self._lock:
-                self.working += 1
+    def _ensure_open(self, connection: Connection, envelope: Envelope) -> None:
+        if connection.is_open:
+            return
+        if self.working:
+            self._open(connection, envelope)
+            return
+        # The first connection alone: refused beside it, the others know that one works.
+        with self._opening:
+            self._open(connection, envelope)
+
+    def _open(self, connection: Connection, envelope: Envelope) -> None:
+        envelope.check()
+        connection.open()
+        with self._lock:
+            self.working += 1
 
     def _drop(self, connection: Connection, *, politely: bool) -> None:
         if connection.is_open:

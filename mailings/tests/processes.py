@@ -21,6 +21,8 @@ from urllib.parse import urlsplit
 import pytest
 
 BASE_DIR = Path(__file__).resolve().parents[2]
+# Test processes beside this one (pytest-xdist) have databases of their own.
+TEMPLATE_NAME = f"vestnik_template_{os.getpid()}"
 PATIENCE = 60  # seconds until a condition that ought to come true is given up
 
 
@@ -172,7 +174,7 @@ class Template:
         if not self.postgres:
             shutil.copy(self.folder / "db.sqlite3", folder / "db.sqlite3")
             return f"sqlite:///{folder / 'db.sqlite3'}"
-        self._sql(f'CREATE DATABASE "{name}" TEMPLATE "vestnik_template"')
+        self._sql(f'CREATE DATABASE "{name}" TEMPLATE "{TEMPLATE_NAME}"')
         return self._url(name)
 
     def drop(self, name: str) -> None:
@@ -214,12 +216,12 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Template]:
     template = Template(folder, urlsplit(url)._replace(path="/postgres").geturl() if url else "")
     env = base_env(folder)
     if template.postgres:
-        template.drop("vestnik_template")
-        template._sql('CREATE DATABASE "vestnik_template"')
-        env["DATABASE_URL"] = template._url("vestnik_template")
+        template.drop(TEMPLATE_NAME)
+        template._sql(f'CREATE DATABASE "{TEMPLATE_NAME}"')
+        env["DATABASE_URL"] = template._url(TEMPLATE_NAME)
     assert Site(folder, env).manage("migrate", "-v0").returncode == 0
     yield template
-    template.drop("vestnik_template")
+    template.drop(TEMPLATE_NAME)
 
 
 @pytest.fixture
@@ -230,7 +232,8 @@ def site(template: Template, tmp_path: Path) -> Iterator[Site]:
     env = base_env(tmp_path)
     env["DATABASE_URL"] = template.copy(tmp_path, name)
     if os.environ.get("REDIS_URL"):
-        env["REDIS_URL"] = urlsplit(os.environ["REDIS_URL"])._replace(path="/9").geturl()
+        parts = urlsplit(os.environ["REDIS_URL"])
+        env["REDIS_URL"] = parts._replace(path=f"/{int(parts.path[1:]) + 4}").geturl()
         import redis
 
         redis.from_url(env["REDIS_URL"]).flushdb()

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import os
 import tempfile
+from urllib.parse import urlsplit
 
+# Tests run in several processes (pytest-xdist); each has a Redis database of its own, none of
+# them the one that a site would use.
+WORKER_NUMBER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 4
+if os.environ.get("REDIS_URL"):
+    redis_url = urlsplit(os.environ["REDIS_URL"])
+    os.environ["REDIS_URL"] = redis_url._replace(path=f"/{8 + WORKER_NUMBER}").geturl()
 os.environ.update(
     DEBUG="false",
     SECRET_KEY="tests-only-" + "x" * 50,
