@@ -17,7 +17,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.functional import cached_property
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext_lazy
 from django.views.generic import FormView
 from wagtail.admin import messages
 from wagtail.admin.filters import WagtailFilterSet
@@ -47,6 +47,11 @@ def activation_column(**options: Any) -> StatusTagColumn:
         sort_key="activation_status",
         **options,
     )
+
+
+def name_column() -> Column:
+    label = pgettext_lazy("person", "Name")
+    return Column("name", label=label, accessor="get_full_name", sort_key="name")
 
 
 def roles_column(**options: Any) -> Column:
@@ -92,7 +97,7 @@ class MembersView(BlockersOnlyMixin, generic.IndexView):
         title = self._get_title_column_class(UserColumn)
         return [
             title("email", label=gettext_lazy("E-mail"), accessor="email", sort_key="email"),
-            Column("name", label=gettext_lazy("Name"), accessor="get_full_name", sort_key="name"),
+            name_column(),
             Column("company", label=gettext_lazy("Company"), sort_key="company"),
             roles_column(),
             activation_column(),

@@ -14,7 +14,7 @@ from django.db import models, transaction
 from django.db.models import Exists, OuterRef
 from django.db.models.functions import Lower
 from django.utils import timezone
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 from phonenumber_field.modelfields import PhoneNumberField
 from wagtail.log_actions import log
@@ -84,7 +84,7 @@ class User(AbstractUser):
 
     class Activation(models.TextChoices):
         UNCONFIRMED = "unconfirmed", _("not confirmed")
-        ACTIVE = "active", _("active")
+        ACTIVE = "active", pgettext_lazy("user", "active")
         BLOCKED = "blocked", _("blocked")
 
     username = None

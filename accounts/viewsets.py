@@ -11,7 +11,13 @@ from wagtail.admin.ui.tables import BulkActionsCheckboxColumn, Column, DateColum
 from wagtail.users.views import users
 
 from accounts.forms import UserCreationForm, UserEditForm
-from accounts.members import SEARCH_FIELDS, ActivationFilter, activation_column, roles_column
+from accounts.members import (
+    SEARCH_FIELDS,
+    ActivationFilter,
+    activation_column,
+    name_column,
+    roles_column,
+)
 from accounts.models import User, wake_mailings
 from mailings.views.owned import search_rows
 
@@ -33,7 +39,7 @@ class IndexView(users.IndexView):
                 sort_key="email",
                 get_url=self.get_edit_url,
             ),
-            Column("name", label=_("Name"), accessor="get_full_name", sort_key="name"),
+            name_column(),
             Column("company", label=_("Company"), sort_key="company"),
             roles_column(),
             activation_column(),

@@ -23,6 +23,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 from wagtail.admin.panels import FieldPanel
 from wagtail.fields import StreamField
 from wagtail.models import PreviewableMixin, ReferenceIndex, RevisionMixin
@@ -208,7 +209,9 @@ class Picture(Owned):
     MAX_BYTES = 5 * 1024 * 1024
     MAX_SIDE = 1200
 
-    title = models.CharField(_("title"), max_length=150, validators=[validate_line])
+    title = models.CharField(
+        pgettext_lazy("picture", "title"), max_length=150, validators=[validate_line]
+    )
     file = models.ImageField(
         _("file"),
         upload_to="pictures/",
@@ -313,9 +316,9 @@ class Mailing(Owned):
         MONTHLY = "monthly", _("monthly")
 
     class Status(models.TextChoices):
-        CREATED = "created", _("created")
-        STARTED = "started", _("started")
-        FINISHED = "finished", _("finished")
+        CREATED = "created", pgettext_lazy("mailing", "created")
+        STARTED = "started", pgettext_lazy("mailing", "started")
+        FINISHED = "finished", pgettext_lazy("mailing", "finished")
 
     class Doubt(models.TextChoices):
         RESEND = "resend", _("send it again")

@@ -247,7 +247,7 @@ if TIME_ZONE not in zoneinfo.available_timezones():
 
 # --- Wagtail --------------------------------------------------------------------------------
 
-WAGTAIL_SITE_NAME = "Vestnik"
+WAGTAIL_SITE_NAME = _("Vestnik")
 WAGTAILADMIN_BASE_URL = SITE_URL
 WAGTAILADMIN_LOGIN_URL = "/accounts/login/"
 WAGTAIL_FRONTEND_LOGIN_URL = "/accounts/login/"
