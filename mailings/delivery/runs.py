@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from datetime import datetime
 
 from django.conf import settings
@@ -43,6 +44,7 @@ def open_run(mailing_id: int, now: datetime) -> Attempt | None:
 
     However many workers try: `unique(mailing, slot)` and the lock let one of them succeed.
     """
+    began = time.monotonic()
     with transaction.atomic():
         due = Mailing.objects.due(now).select_related("owner", "message")
         mailing = due.select_for_update(of=("self",)).filter(pk=mailing_id).first()
@@ -56,8 +58,13 @@ def open_run(mailing_id: int, now: datetime) -> Attempt | None:
             mailing.plan(now)
         mailing.save(update_fields=["next_run_at", "status"])
     if attempt:
+        seconds = time.monotonic() - began
         logger.info(
-            "mailing %s: run %s opened, %s planned", mailing_id, attempt.pk, attempt.planned
+            "mailing %s: run %s of %s letters opened in %.2f s",
+            mailing_id,
+            attempt.pk,
+            attempt.planned,
+            seconds,
         )
         close_run(attempt.pk, now)  # Where nobody is left to send to.
     return attempt

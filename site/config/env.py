@@ -18,7 +18,8 @@ def fail(name: str, problem: str) -> NoReturn:
 
 
 def text(name: str, default: str = "") -> str:
-    return env.str(name, default=default).strip()
+    """Return the variable's text, or `default` where it is missing or empty."""
+    return env.str(name, default="").strip() or default
 
 
 def flag(name: str, default: bool) -> bool:
