@@ -32,7 +32,7 @@ from wagtail.users.views.users import UserColumn
 
 from accounts.forms import BlockForm
 from accounts.models import User
-from mailings.views.owned import search_rows
+from mailings.views.owned import CountingPaginator, search_rows
 
 SEARCH_FIELDS = ("email", "first_name", "last_name", "company")
 
@@ -91,6 +91,7 @@ class MembersView(BlockersOnlyMixin, generic.IndexView):
     search_fields = SEARCH_FIELDS
     default_ordering = "-date_joined"
     paginate_by = 50
+    paginator_class = CountingPaginator
 
     @cached_property
     def columns(self) -> list[Column]:

@@ -19,7 +19,7 @@ from accounts.members import (
     roles_column,
 )
 from accounts.models import User, wake_mailings
-from mailings.views.owned import search_rows
+from mailings.views.owned import CountingPaginator, search_rows
 
 
 class UserFilterSet(users.UserFilterSet):
@@ -27,6 +27,8 @@ class UserFilterSet(users.UserFilterSet):
 
 
 class IndexView(users.IndexView):
+    paginator_class = CountingPaginator
+
     @cached_property
     def columns(self) -> list[Column]:
         title = self._get_title_column_class(users.UserColumn)

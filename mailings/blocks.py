@@ -117,7 +117,7 @@ class ImageBlock(blocks.StructBlock):
 
     class Meta:
         icon = "image"
-        label = _("Image")
+        label = _("Picture")
         template = "mailings/letter/image.html"
 
     def clean(self, value: StructValue) -> StructValue:

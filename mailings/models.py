@@ -528,7 +528,7 @@ class Attempt(models.Model):
     finished_at = models.DateTimeField(_("finished"), null=True, blank=True)
     status = models.CharField(_("status"), max_length=8, choices=Status, default=Status.RUNNING)
     server_response = models.TextField(_("mail server's reply"), blank=True)
-    planned = models.PositiveIntegerField(_("planned"), default=0)
+    planned = models.PositiveIntegerField(pgettext_lazy("letters", "planned"), default=0)
     accepted = models.PositiveIntegerField(_("accepted"), default=0)
     rejected = models.PositiveIntegerField(_("rejected"), default=0)
     skipped = models.PositiveIntegerField(_("skipped"), default=0)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from django import forms
+from django.template.defaultfilters import yesno
 from django.urls import URLPattern, path
 from django.utils.translation import gettext_lazy as _
 from wagtail.admin.panels import FieldPanel, FieldRowPanel, MultiFieldPanel, ObjectList
 from wagtail.admin.ui.tables import (
-    BooleanColumn,
     Column,
     DateColumn,
     NumberColumn,
@@ -250,7 +250,12 @@ class MailingViewSet(OwnedModelViewSet):
         ),
         "periodicity",
         mailings.MomentColumn("next_run_at", label=_("Next run"), sort_key="next_run_at"),
-        BooleanColumn("is_active", label=_("Switched on"), sort_key="is_active"),
+        Column(
+            "is_active",
+            label=_("Switched on"),
+            accessor=lambda mailing: yesno(mailing.is_active),
+            sort_key="is_active",
+        ),
     ]
     list_filter = ["status", "periodicity", "is_active"]
     search_fields = ["name", "message__subject"]

@@ -7,6 +7,7 @@ from django.templatetags.static import static
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 from wagtail import hooks
 from wagtail.admin.auth import user_has_any_page_permission
 from wagtail.admin.menu import MenuItem
@@ -85,7 +86,7 @@ class WorkspaceMenuItem(MenuItem):
 @hooks.register("register_admin_menu_item")
 def add_finished_mailings() -> MenuItem:
     return WorkspaceMenuItem(
-        _("Finished mailings"),
+        pgettext_lazy("menu", "Finished mailings"),
         reverse("mailing:finished"),
         name="finished-mailings",
         icon_name="tasks",

@@ -22,7 +22,7 @@ from mailings.delivery import letter
 from mailings.models import Attempt, Delivery, Mailing
 from mailings.permissions import sees_clients_of, visible_attempts
 from mailings.views.mailings import LocalTimes, MomentColumn, StableOrder, message_url
-from mailings.views.owned import defuse, search_rows
+from mailings.views.owned import CountingPaginator, defuse, search_rows
 from mailings.views.public import mask
 
 
@@ -67,6 +67,7 @@ class AttemptView(AttemptMixin, StableOrder, LocalTimes, ReportView):
     header_icon = "history"
     template_name = "mailings/attempt.html"
     results_template_name = "mailings/attempt_results.html"
+    paginator_class = CountingPaginator
     filterset_class = DeliveryFilterSet
     export_filename = "attempt"
     list_export = ["email", "status", "code", "response", "tries", "next_try_at", "updated_at"]

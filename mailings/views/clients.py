@@ -15,7 +15,6 @@ from django.views.generic import TemplateView
 from django_filters import ChoiceFilter, ModelChoiceFilter
 from wagtail.admin import messages
 from wagtail.admin.filters import WagtailFilterSet
-from wagtail.admin.paginator import WagtailPaginator
 from wagtail.admin.ui.tables import (
     BaseColumn,
     Column,
@@ -50,7 +49,7 @@ class RowsPanelMixin:
         raise NotImplementedError
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        paginator = WagtailPaginator(self.get_rows(), PER_PAGE)
+        paginator = owned.CountingPaginator(self.get_rows(), PER_PAGE)
         page = paginator.get_page(self.request.GET.get("p"))
         table = Table(self.rows_columns, page.object_list)
         pages = paginator.get_elided_page_range(page.number)

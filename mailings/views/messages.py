@@ -45,7 +45,9 @@ def guard(response: HttpResponse) -> HttpResponse:
 
 def refuse_deletion(mailings: QuerySet[Mailing]) -> str:
     """Say which mailings keep a message from being deleted."""
-    names = [gettext("“%s”") % name for name in mailings.order_by("name").values_list("name", flat=True)]
+    names = [
+        gettext("“%s”") % name for name in mailings.order_by("name").values_list("name", flat=True)
+    ]
     count = len(names)
     sentence = ngettext(
         "Mailing %(names)s uses it. Delete that mailing or give it another message first.",

@@ -11,6 +11,8 @@ from django.utils.translation import gettext_noop, ngettext_lazy
 
 WAGTAIL = (
     gettext_noop("New"),
+    gettext_noop("Dashboard"),
+    gettext_noop("Actions (footer)"),
     # xgettext:no-python-format
     gettext_noop("Add %(model_name)s"),
     # xgettext:no-python-format
@@ -29,6 +31,10 @@ WAGTAIL = (
     gettext_noop("No %(model_name)s match your query."),
     # xgettext:no-python-format
     gettext_noop("There are no %(model_name)s to display."),
+    gettext_noop(
+        # xgettext:no-python-format
+        'There are no %(model_name)s to display. Why not <a href="%(add_url)s">add one</a>?'
+    ),
     # xgettext:no-python-format
     gettext_noop("Are you sure you want to delete this %(model_name)s?"),
     # xgettext:no-python-format
@@ -50,6 +56,12 @@ WAGTAIL_COUNTS = (
     ),
     # xgettext:no-python-format
     ngettext_lazy("%(count)d %(model_name)s deleted.", "%(count)d %(model_name)s deleted."),
+    ngettext_lazy("There is %(counter)s match", "There are %(counter)s matches"),
+)
+# How long ago: "1 минуту назад", where Django has "1 минута".
+DJANGO_COUNTS = (
+    ngettext_lazy("%(num)d minute", "%(num)d minutes"),
+    ngettext_lazy("%(num)d week", "%(num)d weeks"),
 )
 ALLAUTH = (
     gettext_noop("The email address and/or password you specified are not correct."),
