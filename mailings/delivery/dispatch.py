@@ -23,8 +23,8 @@ from mailings.unsubscribe import make_token, unsubscribe_url
 
 logger = logging.getLogger("vestnik.delivery")
 
-CLAIM = 100  # rows claimed at a time
-FLUSH_ROWS, FLUSH_SECONDS = 100, 0.2  # results wait for their batch no longer than this
+CLAIM = 200  # rows claimed at a time
+FLUSH_ROWS, FLUSH_SECONDS = 200, 0.2  # results wait for their batch no longer than this
 # A letter may begin this long after its consent was read; it is read again before that.
 CONSENT_SECONDS, REREAD_SECONDS = 0.9, 0.4
 LEASE_SECONDS = 5  # between two prolongations of a lease
@@ -265,14 +265,14 @@ class Turn:
         if len(self.results) >= FLUSH_ROWS or clock - self.flushed >= FLUSH_SECONDS:
             self._flush(chunk)
         if self.hand and clock - self.reread >= REREAD_SECONDS:
-            self._read_consent_again(clock)
+            self._read_consent_again(chunk, clock)
         if clock - self.renewed >= LEASE_SECONDS:
             self.renewed = clock
             if not ledger.renew_lease(chunk, timezone.now()):
                 self._revoke(self.hand)
 
-    def _read_consent_again(self, clock: float) -> None:
-        allowed = ledger.still_allowed(self.hand, timezone.now())
+    def _read_consent_again(self, chunk: Chunk, clock: float) -> None:
+        allowed = ledger.still_allowed(chunk, self.hand, timezone.now())
         for row_id, (_row, envelope) in self.hand.items():
             if row_id not in allowed or self.trouble or self.stopping():
                 envelope.allowed_until = 0.0

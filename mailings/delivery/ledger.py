@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -63,6 +64,7 @@ def take_chunk(chunks: QuerySet[Chunk], worker: str, now: datetime) -> Chunk | N
         chunk.save(update_fields=["worker", "leased_until"])
     if dead_worker:
         settle_dead_worker(chunk, dead_worker, now)
+    chunk.next_id = chunk.first_id
     return chunk
 
 
@@ -102,46 +104,65 @@ def rows_of(chunk: Chunk) -> QuerySet[Delivery]:
 # --- Rows -------------------------------------------------------------------------------------
 
 
-def allowed_rows(now: datetime) -> QuerySet[Delivery]:
-    """Return rows whose letters may go out: the client agrees, the mailing is on and not over,
-    its owner is not blocked."""
-    return Delivery.objects.filter(
-        Q(attempt__mailing__ends_at=None) | Q(attempt__mailing__ends_at__gt=now),
-        client__isnull=False,
-        client__unsubscribed_at=None,
-        attempt__mailing__is_active=True,
-        attempt__mailing__owner__is_active=True,
-    )
+# A letter may go out: the client agrees, the mailing is on and not over, its owner not blocked.
+# The same words serve the claim and every later look. Plain SQL: both run for every letter.
+ALLOWED = """
+    EXISTS (SELECT 1 FROM mailings_client c
+             WHERE c.id = client_id AND c.unsubscribed_at IS NULL)
+    AND EXISTS (SELECT 1 FROM mailings_attempt a
+                  JOIN mailings_mailing m ON m.id = a.mailing_id
+                  JOIN accounts_user u ON u.id = m.owner_id
+                 WHERE a.id = %(attempt)s AND m.is_active AND u.is_active
+                   AND (m.ends_at IS NULL OR m.ends_at > %(now)s))
+"""
+# By a range of keys and without LIMIT: whatever the planner believes of a table that grew a
+# second ago, it walks the primary key over these few rows.
+CLAIM = f"""
+    UPDATE mailings_delivery SET status = 'sending', updated_at = %(now)s
+     WHERE id BETWEEN %(first)s AND %(last)s AND attempt_id = %(attempt)s
+       AND (status = 'planned' OR (status = 'deferred' AND next_try_at <= %(now)s))
+       AND {ALLOWED}
+    RETURNING id, email, client_id,
+              (SELECT full_name FROM mailings_client c WHERE c.id = client_id), tries
+"""
+STILL_ALLOWED = f"SELECT id FROM mailings_delivery WHERE id IN ({{ids}}) AND {ALLOWED}"
 
 
 def claim(chunk: Chunk, count: int, now: datetime) -> list[Claimed]:
-    """Move up to `count` rows that may go out now to `sending`, and return them."""
-    ready = Q(status=Status.PLANNED) | Q(status=Status.DEFERRED, next_try_at__lte=now)
-    rows = allowed_rows(now).filter(
-        ready, attempt_id=chunk.attempt_id, pk__range=(chunk.first_id, chunk.last_id)
-    )
-    inner, params = rows.order_by("pk").values("pk")[:count].query.sql_with_params()
-    moment = connection.ops.adapt_datetimefield_value(now)
+    """Move the next rows that may go out now, up to `count`, to `sending` and return them.
+
+    The chunk remembers how far it was claimed; an empty list means that its end is reached.
+    """
+    rows: list[tuple] = []
+    params = {"now": to_column(now), "attempt": chunk.attempt_id}
     with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE mailings_delivery SET status = 'sending', updated_at = %s"
-            f" WHERE id IN ({inner}) RETURNING id",
-            [moment, *params],
-        )
-        ids = [row[0] for row in cursor.fetchall()]
-    fields = ("pk", "email", "client_id", "client__full_name", "tries")
-    rows = Delivery.objects.filter(pk__in=ids, client__isnull=False).order_by("pk")
-    return [Claimed(*values) for values in rows.values_list(*fields)]
+        while not rows and chunk.next_id <= chunk.last_id:
+            last = min(chunk.next_id + count - 1, chunk.last_id)
+            cursor.execute(CLAIM, {**params, "first": chunk.next_id, "last": last})
+            rows = cursor.fetchall()
+            chunk.next_id = last + 1
+    return [Claimed(*row) for row in sorted(rows)]
 
 
-def still_allowed(ids: Iterable[int], now: datetime) -> set[int]:
-    """Return those of the claimed rows that may still go out."""
-    return set(allowed_rows(now).filter(pk__in=list(ids)).values_list("pk", flat=True))
+def still_allowed(chunk: Chunk, ids: Iterable[int], now: datetime) -> set[int]:
+    """Return those of the chunk's claimed rows that may still go out."""
+    numbers = ", ".join(map(str, map(int, ids)))
+    if not numbers:
+        return set()
+    params = {"now": to_column(now), "attempt": chunk.attempt_id}
+    with connection.cursor() as cursor:
+        cursor.execute(STILL_ALLOWED.format(ids=numbers), params)
+        return {row[0] for row in cursor.fetchall()}
+
+
+def to_column(moment: datetime) -> Any:
+    """Return a moment as the database's driver wants it in plain SQL."""
+    return connection.ops.adapt_datetimefield_value(moment)
 
 
 def give_back(ids: Iterable[int]) -> None:
     """Put rows that were claimed and not begun back to `planned`."""
-    rows = Delivery.objects.filter(pk__in=list(ids), status=Status.SENDING)
+    rows = Delivery.objects.filter(pk__in=list(ids), status=Status.SENDING).order_by()
     rows.update(status=Status.PLANNED)
 
 
@@ -172,37 +193,44 @@ def _skip(rows: QuerySet[Delivery], reason: str, now: datetime) -> int:
 # --- Results ----------------------------------------------------------------------------------
 
 
+# VALUES names its columns column1, column2, … in PostgreSQL and in SQLite.
+ACCEPT = """
+    UPDATE mailings_delivery SET status = 'accepted', tries = tries + 1,
+           code = v.column2, response = v.column3, next_try_at = NULL, updated_at = %s
+      FROM (VALUES {values}) v
+     WHERE id = v.column1 AND status IN ('sending', 'planned', 'deferred')
+"""
+ADD = """
+    UPDATE mailings_attempt SET accepted = accepted + %s, rejected = rejected + %s,
+           skipped = skipped + %s, unknown = unknown + %s, last_attempt_at = %s,
+           server_response = CASE WHEN %s OR server_response = '' THEN %s ELSE server_response END
+     WHERE id = %s
+"""
+
+
 def record(chunk: Chunk, results: list[tuple[Claimed, Result]], now: datetime) -> None:
     """Write results and add them to the run's sums, in one transaction."""
     accepted = [(row, result) for row, result in results if result.outcome is Outcome.ACCEPTED]
     others = [(row, result) for row, result in results if result.outcome is not Outcome.ACCEPTED]
-    words = [result.text for _row, result in others if result.text]
-    with transaction.atomic():
+    bad_words = [result.text for _row, result in others if result.text][-1:]
+    words = bad_words or [result.text for _row, result in accepted[:1]] or [""]
+    with transaction.atomic(), connection.cursor() as cursor:
         sums = Counter(accepted=_record_accepted(accepted, now))
         for row, result in others:
             sums += _record_other(chunk, row, result, now)
-        _add_to_sums(chunk.attempt_id, sums, last_attempt_at=now)
-        first = words[-1:] or [result.text for _row, result in accepted[:1]]
-        note_reply(chunk.attempt_id, first[0] if first else "", override=bool(words))
+        numbers = [sums[name] for name in ("accepted", "rejected", "skipped", "unknown")]
+        reply = [bool(bad_words), words[0]]
+        cursor.execute(ADD, [*numbers, to_column(now), *reply, chunk.attempt_id])
 
 
 def _record_accepted(results: list[tuple[Claimed, Result]], now: datetime) -> int:
     if not results:
         return 0
-    moment = connection.ops.adapt_datetimefield_value(now)
-    params = [
-        value for row, result in results for value in (row.id, result.code, result.text[:500])
-    ]
-    # VALUES names its columns column1, column2, … in PostgreSQL and in SQLite.
     values = ", ".join(["(%s, %s, %s)"] * len(results))
+    columns = ((row.id, result.code, result.text[:500]) for row, result in results)
+    params = [value for row in columns for value in row]
     with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE mailings_delivery SET status = 'accepted', tries = tries + 1,"
-            " code = v.column2, response = v.column3, next_try_at = NULL, updated_at = %s"
-            f" FROM (VALUES {values}) v"
-            " WHERE id = v.column1 AND status IN ('sending', 'planned', 'deferred')",
-            [moment, *params],
-        )
+        cursor.execute(ACCEPT.format(values=values), [to_column(now), *params])
         return cursor.rowcount
 
 
@@ -238,19 +266,15 @@ def _next_state(
     return Status.DEFERRED, now + timedelta(seconds=delay)
 
 
-def _add_to_sums(attempt_id: int, sums: Counter[str], **fields: datetime) -> None:
+def _add_to_sums(attempt_id: int, sums: Counter[str]) -> None:
     changes = {name: F(name) + number for name, number in sums.items() if number}
-    if changes or fields:
-        Attempt.objects.filter(pk=attempt_id).update(**changes, **fields)
+    if changes:
+        Attempt.objects.filter(pk=attempt_id).update(**changes)
 
 
-def note_reply(attempt_id: int, words: str, *, override: bool = True) -> None:
-    """Show the server's words at the run; without `override` only where none stand yet."""
-    attempts = Attempt.objects.filter(pk=attempt_id)
-    if not override:
-        attempts = attempts.filter(server_response="")
-    if words:
-        attempts.update(server_response=words)
+def note_reply(attempt_id: int, words: str) -> None:
+    """Show the mail server's words at the run."""
+    Attempt.objects.filter(pk=attempt_id).update(server_response=words)
 
 
 def settle_dead_worker(chunk: Chunk, dead_worker: str, now: datetime) -> None:

@@ -176,9 +176,9 @@ class TestStop:
         chunk = self.chunk(due)
         claimed = ledger.claim(chunk, 2, timezone.now())
         ids = [row.id for row in claimed]
-        assert ledger.still_allowed(ids, timezone.now()) == set(ids) != set()
+        assert ledger.still_allowed(chunk, ids, timezone.now()) == set(ids) != set()
         stop(due)
-        assert ledger.still_allowed(ids, timezone.now()) == set()
+        assert ledger.still_allowed(chunk, ids, timezone.now()) == set()
         assert ledger.claim(chunk, 5, timezone.now()) == []
 
     def test_switched_off_in_the_middle_goes_on_where_it_stopped(self, server, owner):
