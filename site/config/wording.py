@@ -13,6 +13,10 @@ WAGTAIL = (
     gettext_noop("New"),
     gettext_noop("Dashboard"),
     gettext_noop("Actions (footer)"),
+    gettext_noop("Exploring"),
+    gettext_noop("Reports"),
+    # xgettext:no-python-format
+    gettext_noop("%(start_index)s-%(end_index)s of %(items_count)s %(model_name)s"),
     # xgettext:no-python-format
     gettext_noop("Add %(model_name)s"),
     # xgettext:no-python-format
