@@ -1,6 +1,7 @@
 """Tokens of unsubscribe links: whom a letter went to, in which run, and a seal over both.
 
-A token is made for every letter, so it costs a few microseconds: packed numbers and one HMAC.
+A token is made for every letter, so it costs a few microseconds: packed numbers and a keyed
+BLAKE2b (RFC 7693), which is a MAC by itself and cheaper than HMAC over OpenSSL.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ SEAL_BYTES = 16
 
 def make_token(client_id: int, attempt_id: int) -> str:
     ids = IDS.pack(client_id, attempt_id)
-    seal = hmac.digest(_key(settings.SECRET_KEY), ids, "sha256")[:SEAL_BYTES]
+    seal = hashlib.blake2b(ids, key=_key(settings.SECRET_KEY), digest_size=SEAL_BYTES).digest()
     return base64.urlsafe_b64encode(ids + seal).decode().rstrip("=")
 
 

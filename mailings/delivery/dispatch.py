@@ -210,9 +210,9 @@ class Turn:
             owner = attempt.mailing.owner
             content = letter.Content(attempt.subject, attempt.html, attempt.text)
             sender = letter.Sender(owner.sender_name, self.server.sender, owner.email)
-            self.skeletons = {
-                attempt.pk: letter.Skeleton(content, attempt_id=attempt.pk, sender=sender)
-            }
+            # With its time a run's name is unique also where a database was made anew.
+            run = f"{attempt.pk:x}.{int(attempt.started_at.timestamp()):x}"
+            self.skeletons = {attempt.pk: letter.Skeleton(content, run=run, sender=sender)}
         return self.skeletons[attempt.pk]
 
     def _revoke(self, ids: object) -> None:

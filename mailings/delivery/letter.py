@@ -135,21 +135,22 @@ class Skeleton:
     the gaps. Each gap has an encoder for its place: a header, quoted-printable text, or
     quoted-printable HTML. In bodies a gap stands on lines of its own between soft line breaks,
     so no line grows over the 76 letters of RFC 2045 6.7 and nothing before it need be re-encoded.
+
+    `run` names the run in Message-ID, which is the same on every try of the same delivery.
     """
 
-    def __init__(self, content: Content, *, attempt_id: int, sender: Sender) -> None:
+    def __init__(self, content: Content, *, run: str, sender: Sender) -> None:
         self.gaps: list[tuple[str, Callable[[str], bytes]]] = []
         self.company = sender.name
-        mark = f"{attempt_id:x}"  # Message-ID is the same on every try of the same delivery.
         domain = sender.address.rpartition("@")[2]
-        boundary = f"=_vestnik_{mark}_{hashlib.sha256(content.html.encode()).hexdigest()[:16]}"
+        boundary = f"=_vestnik_{hashlib.sha256(content.html.encode()).hexdigest()[:16]}"
         parts = [
             b"From: " + encode_mailbox(sender.name, sender.address) + b"\r\n",
             b"To: ", self._gap("to", encode_raw),
             b"\r\nReply-To: " + encode_mailbox(sender.name, sender.reply_to),
             b"\r\nSubject: ", *self._subject(content.subject),
             b"\r\nDate: ", self._gap("date", str.encode),
-            f"\r\nMessage-ID: <{mark}.".encode(), self._gap("delivery_id", str.encode),
+            f"\r\nMessage-ID: <{run}.".encode(), self._gap("delivery_id", str.encode),
             f"@{to_ascii_domain(domain)}>\r\nList-Unsubscribe: <".encode(),
             self._gap("unsubscribe_url", str.encode),
             b">\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"

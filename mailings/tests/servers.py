@@ -50,6 +50,7 @@ class ScriptedServer:
     # None: a server that knows HELO only.
     extensions: tuple[str, ...] | None = ("PIPELINING", "8BITMIME", "SMTPUTF8")
     tls: ssl.SSLContext | None = None
+    tls_first: bool = False  # TLS from the first byte instead of STARTTLS
     before: Callable[[str, str], None] | None = None
     letters: list[tuple[str, bytes]] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
@@ -95,6 +96,11 @@ class ScriptedServer:
             threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
 
     def _serve(self, sock: socket.socket) -> None:
+        if self.tls and self.tls_first:
+            try:
+                sock = self.tls.wrap_socket(sock, server_side=True)
+            except OSError:
+                return
         with self.lock:
             self.sessions += 1
             self.alive += 1
@@ -105,8 +111,8 @@ class ScriptedServer:
                     sock.sendall(b"421 4.7.0 Too many connections\r\n")
                 else:
                     Session(self, sock).run()
-        except (OSError, ConnectionError):
-            pass
+        except OSError:
+            pass  # The client went away, or was sent away by the script.
         finally:
             with self.lock:
                 self.alive -= 1
@@ -130,7 +136,7 @@ class Session:
 
     def run(self) -> None:
         self.answer("connect")
-        for line in self.reader:
+        while line := self.reader.readline():  # STARTTLS puts another reader in its place.
             verb = line.split(b" ")[0].strip().upper().decode("utf-8", "replace")
             self.server.commands.append(line.decode("utf-8", "replace").strip())
             handler = getattr(self, f"do_{verb.lower()}", None)

@@ -19,7 +19,7 @@ SENDER = Sender("ООО «Ромашка»", "news@vestnik.test", "owner@example
 
 def build(content: Content, *, sender: Sender = SENDER, **recipient) -> bytes:
     values = {"delivery_id": 7, "email": "ivan@example.com", "full_name": "Иван", **recipient}
-    skeleton = Skeleton(content, attempt_id=3, sender=sender)
+    skeleton = Skeleton(content, run="3.68a", sender=sender)
     return skeleton.build(Recipient(unsubscribe_url=URL, **values))
 
 
@@ -60,7 +60,7 @@ class TestHeaders:
         assert message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
         assert message["Auto-Submitted"] == "auto-generated"
         assert message["Precedence"] == "bulk"
-        assert message["Message-ID"] == "<3.7@vestnik.test>"
+        assert message["Message-ID"] == "<3.68a.7@vestnik.test>"
         assert message["Date"].datetime.tzinfo is not None
         assert message.get_content_type() == "multipart/alternative"
         assert message.defects == []

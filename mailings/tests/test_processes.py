@@ -6,12 +6,14 @@ import os
 import signal
 import threading
 from collections import Counter
+from urllib.request import urlopen
 
 import pytest
 
 from mailings.tests.processes import (
     Site,
     family,
+    free_port,
     kill_group,
     site,
     template,
@@ -205,3 +207,22 @@ def test_stop_in_the_middle_of_a_run(site, mail, stop):
     brake.released.set()
     command.wait(60)
     assert len(mail.letters) <= on_the_wire + CONNECTIONS
+
+
+def test_site_answers_while_the_mail_server_hangs(site, mail):
+    """S5: the web server does not wait for the mail server that the workers wait for."""
+    mail.fail("connect", HANG)
+    site.make_due(5)
+    port = free_port()
+    site.start("qcluster", SMTP_TIMEOUT="600")
+    wait_for(lambda: mail.sessions, "a worker waits for the greeting")
+    site.start("runserver", "--noreload", f"127.0.0.1:{port}")
+
+    def answers() -> bool:
+        try:
+            return urlopen(f"http://127.0.0.1:{port}/healthz", timeout=10).status == 200
+        except OSError:
+            return False
+
+    wait_for(answers, "the site answers")
+    assert mail.letters == []
