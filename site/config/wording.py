@@ -62,6 +62,7 @@ WAGTAIL_COUNTS = (
     ngettext_lazy("%(count)d %(model_name)s deleted.", "%(count)d %(model_name)s deleted."),
     ngettext_lazy("There is %(counter)s match", "There are %(counter)s matches"),
 )
+DJANGO = (gettext_noop("This field is required."),)
 # How long ago: "1 минуту назад", where Django has "1 минута".
 DJANGO_COUNTS = (
     ngettext_lazy("%(num)d minute", "%(num)d minutes"),

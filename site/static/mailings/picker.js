@@ -109,7 +109,7 @@
     const everybody = document.querySelector("input[name=all_clients]");
     if (!everybody) return;
     const others = ["lists", "clients"]
-      .map((name) => document.querySelector(`[data-contentpath="${name}"]`)?.closest(".w-field__wrapper"))
+      .map((name) => document.querySelector(`[data-contentpath="${name}"]`)?.closest(".w-panel__wrapper"))
       .filter(Boolean);
     const update = () => others.forEach((field) => (field.hidden = everybody.checked));
     everybody.addEventListener("change", update);
