@@ -9,9 +9,10 @@ import base64
 import re
 import socket
 import ssl
+import struct
 import time
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from django.conf import settings
 
@@ -23,8 +24,7 @@ REPLY_LINE = re.compile(rb"^(\d{3})(?:([ -])(.*))?$", re.DOTALL)
 MAX_LINE, MAX_REPLY = 4096, 65536  # bytes; RFC 5321 4.5.3.1.5 asks for 512 a line
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     code: int
     text: str
 
@@ -107,6 +107,7 @@ class Connection:
         try:
             self.sock = socket.create_connection(address, timeout=self.server.timeout)
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._let_kernel_time_out()
         except OSError as error:
             raise Broken("connect", f"{self.server.name}: {describe(error)}") from error
         if self.server.tls:
@@ -141,6 +142,23 @@ class Connection:
         # Some servers keep the transaction open after they refused its letter.
         self._reset_first = not 200 <= reply.code < 300
         return "body", reply
+
+    def _let_kernel_time_out(self) -> None:
+        """Bound every wait without the system calls that Python's own time-out costs each time.
+
+        A TLS socket cannot do without those: see `_limit`.
+        """
+        whole, part = divmod(self.server.timeout, 1)
+        wait = struct.pack("ll", int(whole), int(part * 1_000_000))
+        self.sock.settimeout(None)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, wait)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, wait)
+
+    def _limit(self, seconds: float) -> None:
+        if isinstance(self.sock, ssl.SSLSocket):
+            self.sock.settimeout(max(seconds, 0.001))
+        elif seconds <= 0:
+            raise TimeoutError
 
     def close(self, *, politely: bool = True) -> None:
         if self.sock is None:
@@ -236,7 +254,7 @@ class Connection:
 
     def _write(self, stage: str, data: bytes) -> None:
         try:
-            self.sock.settimeout(self.server.timeout)
+            self._limit(self.server.timeout)
             self.sock.sendall(data)
         except OSError as error:
             raise Broken(stage, f"{self.server.name}: {describe(error)}") from error
@@ -266,7 +284,7 @@ class Connection:
 
     def _receive(self, stage: str, deadline: float) -> bytes:
         try:
-            self.sock.settimeout(max(deadline - time.monotonic(), 0.001))
+            self._limit(deadline - time.monotonic())
             data = self.sock.recv(65536)
         except OSError as error:
             raise Broken(stage, f"{self.server.name}: {describe(error)}") from error
@@ -276,7 +294,7 @@ class Connection:
 
 
 def describe(error: OSError) -> str:
-    if isinstance(error, TimeoutError):
+    if isinstance(error, TimeoutError | BlockingIOError):
         return "no answer in time"
     return error.strerror or str(error) or type(error).__name__
 
@@ -284,4 +302,6 @@ def describe(error: OSError) -> str:
 def readable(line: bytes) -> str:
     """Return a server's bytes as text that can be stored and shown."""
     text = line[:500].decode("utf-8", "replace")
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

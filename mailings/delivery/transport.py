@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from queue import SimpleQueue
 from typing import Protocol
 
@@ -89,9 +90,14 @@ class Envelope:
 def classify(stage: str, reply: Reply) -> Outcome:
     """Return what a reply at a stage means, by the table RULES."""
     found = ENHANCED.match(reply.text)
-    enhanced = found[1] if found else ""
-    for stages, code, pattern, outcome in RULES:
-        if stage in stages and re.fullmatch(code, str(reply.code)) and re.match(pattern, enhanced):
+    return _look_up(stage, str(reply.code), found[1] if found else "")
+
+
+@lru_cache(maxsize=1024)
+def _look_up(stage: str, code: str, enhanced: str) -> Outcome:
+    for stages, code_pattern, enhanced_pattern, outcome in RULES:
+        fits = re.fullmatch(code_pattern, code) and re.match(enhanced_pattern, enhanced)
+        if stage in stages and fits:
             return outcome
     return Outcome.LOST
 
