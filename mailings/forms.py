@@ -25,15 +25,27 @@ from mailings.models import Client, ClientList, Mailing, OwnedQuerySet, Picture
 from mailings.validators import normalise_address, validate_line
 
 
-class RowsField(forms.ModelMultipleChoiceField):
-    """Choose rows by key; a number too large for any database is an error like another."""
+def usable_keys(keys: Iterable[Any]) -> list[int]:
+    """Return those of the keys, as a browser sent them, that a row may have.
+
+    A number too large for the database would raise instead of finding nothing.
+    """
+    return [int(key) for key in map(str, keys) if re.fullmatch(r"[0-9]{1,18}", key)]
+
+
+class UsableKeysMixin:
+    """For a field that chooses rows by key: one that no row can have is an error like another."""
 
     def _check_values(self, value: Iterable[str]) -> QuerySet:
         for key in value:
-            if not str(key).isdecimal() or len(str(key)) > 18:
+            if not usable_keys([key]):
                 message, params = self.error_messages["invalid_pk_value"], {"pk": key}
                 raise forms.ValidationError(message, code="invalid_pk_value", params=params)
         return super()._check_values(value)
+
+
+class RowsField(UsableKeysMixin, forms.ModelMultipleChoiceField):
+    pass
 
 
 class OwnedModelForm(WagtailAdminModelForm):
@@ -121,7 +133,7 @@ class MessageForm(OwnedModelForm):
         tell their titles."""
         keys = {name: self.data[name] for name in self.data if self.PICTURE_INPUT.fullmatch(name)}
         own = Picture.objects.owned_by(self.instance.owner)
-        found = own.filter(pk__in=[key for key in keys.values() if key.isdecimal()])
+        found = own.filter(pk__in=usable_keys(keys.values()))
         allowed = {"", *map(str, found.values_list("pk", flat=True))}
         if foreign := [name for name, key in keys.items() if key not in allowed]:
             self.data = self.data.copy()
@@ -163,8 +175,7 @@ class ClientPicker(forms.Widget):
     def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
         context = super().get_context(name, None, attrs)
         # `choices` holds own rows only, so a foreign key typed in is shown to nobody.
-        keys = [pk for pk in value or [] if str(pk).isdecimal() and len(str(pk)) < 19]
-        chosen = self.choices.queryset.filter(pk__in=keys)
+        chosen = self.choices.queryset.filter(pk__in=usable_keys(value or []))
         context["keys"] = ",".join(str(row.pk) for row in chosen)
         return {**context, "chosen": chosen, "owner_id": self.owner_id}
 

@@ -25,6 +25,8 @@ from wagtail.test.utils.form_data import nested_form_data, rich_text, streamfiel
 from accounts.models import User
 
 KEY = 777
+# More than any database can hold.
+HUGE = int("9" * 25)
 # Stands in everything that the owner wrote.
 MARKER = "zq-marker-7"
 # Stands in everything about the owner's clients, which managers do not see either.
@@ -44,10 +46,14 @@ WORDS = {
     "revision_id_a": (KEY, "earliest"),
     "revision_id_b": (KEY, "latest"),
 }
-KEYS = "?" + "&".join(
-    [f"{name}={KEY}" for name in ("id", "pk", "owner", "user", "object_id", "lists", "mailing")]
-    + ["multiple=1", "next=/admin/"]
-)
+
+
+def query_of(number: int) -> str:
+    names = ("id", "pk", "owner", "user", "object_id", "lists", "mailing", "p")
+    return "?" + "&".join([f"{name}={number}" for name in names] + ["multiple=1", "next=/admin/"])
+
+
+KEYS, HUGE_KEYS = query_of(KEY), query_of(HUGE)
 EXPORT, SEARCH = "?export=csv", "?q=zq"
 
 
@@ -102,6 +108,8 @@ class Finding:
     path: str
     name: str
     status: int
+    # Whether the address itself, not only the query or the form, held the key and answered.
+    opened: bool = False
     shown: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
 
@@ -138,7 +146,9 @@ class Visitor:
                 shown = [mark for mark in (MARKER, SECRET) if mark in text_of(response)]
             changed = differences(self.before, owners_rows()) if writes.seen else []
             transaction.set_rollback(True)
-        return Finding(method, path, address.name, response.status_code, shown, changed)
+        status = response.status_code
+        opened = status == 200 and f"/{KEY}" in path.partition("?")[0]
+        return Finding(method, path, address.name, status, opened, shown, changed)
 
 
 def text_of(response: HttpResponse) -> str:
@@ -169,7 +179,9 @@ class Writes:
 
 def form_of(keys: dict[str, Any]) -> dict[str, Any]:
     """Return what fills in every form of the workspace at once, with these related rows."""
-    body = streamfield([("text", rich_text("<p>Taken over</p>"))])
+    blocks = [("text", rich_text("<p>Taken over</p>"))]
+    if "picture" in keys:
+        blocks.append(("image", {"picture": keys["picture"], "alt": "Taken over", "link": ""}))
     return {
         "email": "taken@example.com",
         "full_name": "Taken over",
@@ -189,13 +201,13 @@ def form_of(keys: dict[str, Any]) -> dict[str, Any]:
         "next": "/admin/",
         "id": KEY,
         "pk": KEY,
-        **nested_form_data({"body": body}),
+        **nested_form_data({"body": streamfield(blocks)}),
         **keys,
     }
 
 
 def keys_of(number: int) -> dict[str, Any]:
-    return {"message": number, "clients": number, "lists": number, "owner": number}
+    return dict.fromkeys(("message", "clients", "lists", "picture", "owner"), number)
 
 
 # --- Rows -------------------------------------------------------------------------------------

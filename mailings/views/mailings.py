@@ -30,7 +30,7 @@ from wagtail.log_actions import log
 
 from accounts.models import User
 from mailings import reports
-from mailings.forms import SwitchOffForm
+from mailings.forms import SwitchOffForm, usable_keys
 from mailings.models import Attempt, Client, Mailing, Message
 from mailings.permissions import sees_clients_of, visible_rows
 from mailings.reports import SUMS
@@ -142,9 +142,8 @@ class ClientPickerView(View):
 
     def owner_id(self) -> int:
         """Return whose clients are asked for: an administrator edits mailings of others."""
-        owner = self.request.GET.get("owner", "")
-        known = owner.isascii() and owner.isdecimal() and len(owner) < 19
-        return int(owner) if known else self.request.user.pk
+        asked = usable_keys([self.request.GET.get("owner", "")])
+        return asked[0] if asked else self.request.user.pk
 
 
 # --- The detail page --------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from wagtail.snippets.views import snippets
 
 from mailings import reports
 from mailings.delivery import letter
+from mailings.forms import usable_keys
 from mailings.models import Mailing, Message
 from mailings.views import owned
 
@@ -124,7 +125,7 @@ class MessageLetterView(owned.OwnedLookupMixin, snippets.InspectView):
         return show_letter(self.object, text="text" in request.GET)
 
 
-class MessageHistoryView(owned.OwnedRecordMixin, snippets.HistoryView):
+class MessageHistoryView(owned.OwnedHistoryMixin, snippets.HistoryView):
     pass
 
 
@@ -161,8 +162,7 @@ class MessageBulkDelete(DeleteBulkAction):
         return self.permission_policy.instances_user_has_permission_for(self.request.user, "delete")
 
     def get_queryset(self, model: type[Message], object_ids: list[Any]) -> list[Message]:
-        keys = [key for key in object_ids if str(key).isdecimal()]
-        return get_list_or_404(self.get_own(), pk__in=keys)
+        return get_list_or_404(self.get_own(), pk__in=usable_keys(object_ids))
 
     def get_all_objects_in_listing_query(self, parent_id: str | None) -> QuerySet:
         return self.get_own().values_list("pk", flat=True)

@@ -25,12 +25,15 @@ from django.utils.functional import cached_property
 from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
+from wagtail.admin.filters import MultipleUserFilter, UserModelMultipleChoiceField
 from wagtail.admin.forms.choosers import BaseFilterForm
 from wagtail.admin.paginator import WagtailPaginator
 from wagtail.admin.views import generic
 from wagtail.admin.views.generic import chooser, history, usage
 from wagtail.permission_policies import BasePermissionPolicy
 from wagtail.permissions import policy_registry
+
+from mailings.forms import UsableKeysMixin, usable_keys
 
 
 class OwnedRowsMixin:
@@ -189,7 +192,23 @@ class OwnedRecordMixin(OwnedRowsMixin):
         return self.get_owned_rows()
 
 
-class OwnedHistoryView(OwnedRecordMixin, history.HistoryView):
+class UsersField(UsableKeysMixin, UserModelMultipleChoiceField):
+    pass
+
+
+class UsersFilter(MultipleUserFilter):
+    field_class = UsersField
+
+
+class OwnedHistoryFilterSet(history.HistoryFilterSet):
+    user = UsersFilter(label=_("User"), widget=forms.CheckboxSelectMultiple)
+
+
+class OwnedHistoryMixin(OwnedRecordMixin):
+    filterset_class = OwnedHistoryFilterSet
+
+
+class OwnedHistoryView(OwnedHistoryMixin, history.HistoryView):
     pass
 
 
@@ -215,7 +234,7 @@ class OwnedChooserMixin(OwnedRowsMixin):
         return self.get_owned_row(pk)
 
     def get_objects(self, pks: list[str]) -> QuerySet:
-        return self.get_owned_rows().filter(pk__in=[pk for pk in pks if pk.isdecimal()])
+        return self.get_owned_rows().filter(pk__in=usable_keys(pks))
 
 
 class OwnedCreationFormMixin:
