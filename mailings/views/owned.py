@@ -201,7 +201,10 @@ class UsersFilter(MultipleUserFilter):
 
 
 class OwnedHistoryFilterSet(history.HistoryFilterSet):
-    user = UsersFilter(label=_("User"), widget=forms.CheckboxSelectMultiple)
+    user = UsersFilter(
+        label=history.HistoryFilterSet.declared_filters["user"].label,
+        widget=forms.CheckboxSelectMultiple,
+    )
 
 
 class OwnedHistoryMixin(OwnedRecordMixin):
