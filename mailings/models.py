@@ -303,6 +303,7 @@ class MailingQuerySet(OwnedQuerySet):
             self.exclude(status=Mailing.Status.FINISHED)
             .filter(ends_at__lte=now)
             .exclude(models.Exists(running))
+            .order_by()
         )
 
 
@@ -395,6 +396,10 @@ class Mailing(Owned):
             # The clock, once a second: what is due.
             models.Index(
                 fields=["next_run_at"], name="mailing_due", condition=Q(next_run_at__isnull=False)
+            ),
+            # The clock, once a second: whose window is over.
+            models.Index(
+                fields=["ends_at"], name="mailing_open_end", condition=~Q(status="finished")
             ),
             # The workspace: own rows, newest first.
             models.Index(fields=["owner", "-created_at"], name="mailing_owner"),
@@ -557,6 +562,8 @@ class Attempt(models.Model):
             models.Index(
                 fields=["started_at"], name="attempt_running", condition=Q(status="running")
             ),
+            # The dashboard of a manager: the last attempts of everybody.
+            models.Index(fields=["-started_at", "-id"], name="attempt_newest"),
         ]
 
     def __str__(self) -> str:
@@ -626,13 +633,21 @@ class Chunk(models.Model):
     due_at = models.DateTimeField(null=True)
     worker = models.CharField(max_length=40, blank=True)
     leased_until = models.DateTimeField(null=True)
+    # The last key that its holder has claimed; in memory only.
+    claimed_to = 0
 
     class Meta:
         indexes = [
             # Workers look for the next chunk; finished ones leave the index.
             models.Index(
                 fields=["due_at", "id"], name="chunk_due", condition=Q(due_at__isnull=False)
-            )
+            ),
+            # The clock, once a second: whose holder died?
+            models.Index(
+                fields=["leased_until"],
+                name="chunk_leased",
+                condition=Q(leased_until__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:

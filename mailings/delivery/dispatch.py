@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from email.utils import parseaddr
 from queue import Empty
 
 from django.conf import settings
@@ -29,8 +28,9 @@ FLUSH_ROWS, FLUSH_SECONDS = 200, 0.2  # results wait for their batch no longer t
 CONSENT_SECONDS, REREAD_SECONDS = 0.9, 0.4
 LEASE_SECONDS = 5  # between two prolongations of a lease
 CHUNK_TURN = 5.0  # seconds after which a chunk goes back, so that other runs have their turn
-# Connections that broke in a row, without a proper reply between them, are the server's trouble.
-BREAKS_ARE_TROUBLE = 3
+# So many broken connections in a row, without a proper reply between them, are the server's
+# trouble; so many refusals for policy or quota, without an accepted letter, hold the run.
+BREAKS_ARE_TROUBLE = REFUSALS_HOLD = 3
 
 
 @dataclass
@@ -61,7 +61,7 @@ def run_pass(
 ) -> Summary:
     """Open what is due and send until nothing is left, the time is up, or `stopping()`.
 
-    Button, command line and worker all call this. Running it twice at once does no harm.
+    Command line and worker both call this. Running it twice at once does no harm.
     """
     turn = Turn(stopping=stopping, mailing_id=mailing_id, progress=progress)
     try:
@@ -82,16 +82,15 @@ class Turn:
     summary: Summary = field(default_factory=Summary)
 
     def __post_init__(self) -> None:
-        sender = parseaddr(settings.DEFAULT_FROM_EMAIL)[1]
-        self.server = Server.from_settings(sender)
+        self.server = Server.from_settings()
         self.pool: Pool | None = None
         self.journal: Journal | None = None
         self.skeletons: dict[int, letter.Skeleton] = {}
         self.hand: dict[int, tuple[ledger.Claimed, Envelope]] = {}
         self.results: list[tuple[ledger.Claimed, Result]] = []
         self.suspects: list[tuple[ledger.Claimed, Result]] = []
-        self.breaks = 0
-        self.trouble = ""
+        self.breaks = self.refusals = 0
+        self.trouble = self.held = ""
         self.not_before = 0.0
 
     def run(self, seconds: float | None) -> None:
@@ -128,7 +127,7 @@ class Turn:
         if not self.state.admits(now):
             self.summary.trouble = self.state.response
             chunks = chunks.filter(pk__in=ledger.overdue_chunks(now).values("pk"))
-        self.trouble, self.breaks = "", 0
+        self.trouble, self.held, self.breaks, self.refusals = "", "", 0, 0
         return ledger.take_chunk(chunks.select_related("attempt__mailing"), self.worker, now)
 
     def _work_on(self, chunk: Chunk) -> None:
@@ -148,6 +147,10 @@ class Turn:
             self.summary.trouble = self.trouble
             logger.warning("mail server %s: %s", self.server.name, self.trouble)
         ledger.release_chunk(chunk, now)
+        if self.held:
+            ledger.hold_run(chunk, now)
+            ledger.note_reply(chunk.attempt_id, self.held)
+            logger.warning("run %s is held: %s", chunk.attempt_id, self.held)
         self.journal.close()
         self.journal = None
 
@@ -155,7 +158,7 @@ class Turn:
 
     def _top_up(self, chunk: Chunk) -> bool:
         """Claim more rows where there is room; return whether more may come."""
-        if self.trouble or self.stopping() or time.monotonic() > self.turn_ends:
+        if self.trouble or self.held or self.stopping() or time.monotonic() > self.turn_ends:
             self._revoke(self.hand)
             return False
         # In trouble a single letter is the probe.
@@ -236,26 +239,32 @@ class Turn:
 
     def _take_in(self, envelope: Envelope, result: Result) -> None:
         row, _envelope = self.hand.pop(envelope.id)
-        outcome = result.outcome
-        if outcome in (Outcome.ACCEPTED, Outcome.LATER, Outcome.NEVER):
-            self._server_is_well()
-        if outcome in (Outcome.LOST, Outcome.DOUBT):
+        if result.outcome in (Outcome.LOST, Outcome.DOUBT):
             self.breaks += 1
             if self.breaks >= BREAKS_ARE_TROUBLE:
                 self.trouble = result.text
-        if outcome is Outcome.TROUBLE:
+        elif result.outcome is Outcome.TROUBLE:
             self.trouble = result.text
-        (self.suspects if outcome is Outcome.LOST else self.results).append((row, result))
+        elif result.outcome is Outcome.REFUSED:
+            self.refusals += 1
+            if self.refusals >= REFUSALS_HOLD:
+                self.held = result.text
+        elif result.outcome is not Outcome.RETURNED:
+            self._server_is_well(result)
+        is_suspect = result.outcome in (Outcome.LOST, Outcome.REFUSED)
+        (self.suspects if is_suspect else self.results).append((row, result))
 
-    def _server_is_well(self) -> None:
+    def _server_is_well(self, result: Result) -> None:
         self.breaks = 0
-        self._settle_suspects()
+        if result.outcome is Outcome.ACCEPTED:
+            self.refusals = 0
+            self._settle_suspects()
         if self.state.trouble_since:
             self.state.report_success()
 
     def _settle_suspects(self) -> None:
-        """Decide on letters whose connection broke: the server's trouble, or to try later."""
-        outcome = Outcome.TROUBLE if self.trouble else Outcome.LATER
+        """Decide on letters that may have met the server's trouble: was it, or try them later?"""
+        outcome = Outcome.TROUBLE if self.trouble or self.held else Outcome.LATER
         self.results += [(row, Result(outcome, r.code, r.text)) for row, r in self.suspects]
         self.suspects = []
 
@@ -289,7 +298,8 @@ class Turn:
             self._count(result)
         self.results = []
         if self.progress:
-            self.progress(Attempt.objects.get(pk=chunk.attempt_id))
+            runs = Attempt.objects.select_related("mailing").defer("html", "text")
+            self.progress(runs.get(pk=chunk.attempt_id))
 
     def _count(self, result: Result) -> None:
         name = {
@@ -306,11 +316,9 @@ def waiting(now: datetime) -> bool:
     """Return whether there is anything a worker could do at this moment."""
     if Mailing.objects.due(now).exists() or Mailing.objects.outlived(now).exists():
         return True
-    ledger.free_abandoned(now)
     if not ledger.free_chunks(now).exists():
         return False
-    sender = parseaddr(settings.DEFAULT_FROM_EMAIL)[1]
-    server = MailServer.objects.filter(name=Server.from_settings(sender).name).first()
+    server = MailServer.objects.filter(name=Server.from_settings().name).first()
     if server is None or server.trouble_since is None or server.next_try_at <= now:
         return True
     return ledger.overdue_chunks(now).exists()

@@ -23,6 +23,8 @@ from mailings.models import Attempt, Chunk, Delivery, Mailing
 # A worker prolongs its lease every few seconds; a dead one's chunks are free after this time.
 LEASE = timedelta(seconds=20)
 Status = Delivery.Status
+# Nothing was tried: the row goes back as it was.
+NOT_BEGUN = (Outcome.TROUBLE, Outcome.RETURNED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,6 @@ def take_chunk(chunks: QuerySet[Chunk], worker: str, now: datetime) -> Chunk | N
         chunk.save(update_fields=["worker", "leased_until"])
     if dead_worker:
         settle_dead_worker(chunk, dead_worker, now)
-    chunk.next_id = chunk.first_id
     return chunk
 
 
@@ -93,6 +94,12 @@ def release_chunk(chunk: Chunk, now: datetime) -> None:
     mine.update(worker="", leased_until=None, due_at=due_at)
     if due_at is None:
         runs.close_run(chunk.attempt_id, now)
+
+
+def hold_run(chunk: Chunk, now: datetime) -> None:
+    """Let a run wait whose letters the mail server refuses; others go on."""
+    wait = timedelta(seconds=settings.MAILING_RETRY_DELAYS[0])
+    Chunk.objects.filter(attempt=chunk.attempt_id, due_at__lt=now + wait).update(due_at=now + wait)
 
 
 def rows_of(chunk: Chunk) -> QuerySet[Delivery]:
@@ -136,11 +143,10 @@ def claim(chunk: Chunk, count: int, now: datetime) -> list[Claimed]:
     rows: list[tuple] = []
     params = {"now": to_column(now), "attempt": chunk.attempt_id}
     with connection.cursor() as cursor:
-        while not rows and chunk.next_id <= chunk.last_id:
-            last = min(chunk.next_id + count - 1, chunk.last_id)
-            cursor.execute(CLAIM, {**params, "first": chunk.next_id, "last": last})
+        while not rows and (first := max(chunk.first_id, chunk.claimed_to + 1)) <= chunk.last_id:
+            chunk.claimed_to = min(first + count - 1, chunk.last_id)
+            cursor.execute(CLAIM, {**params, "first": first, "last": chunk.claimed_to})
             rows = cursor.fetchall()
-            chunk.next_id = last + 1
     return [Claimed(*row) for row in sorted(rows)]
 
 
@@ -200,6 +206,13 @@ ACCEPT = """
       FROM (VALUES {values}) v
      WHERE id = v.column1 AND status IN ('sending', 'planned', 'deferred')
 """
+RECORD = """
+    UPDATE mailings_delivery SET status = v.column2, tries = tries + 1, code = v.column3,
+           response = v.column4, next_try_at = v.column5, updated_at = %s
+      FROM (VALUES {values}) v
+     WHERE id = v.column1 AND status = 'sending'
+    RETURNING status
+"""
 ADD = """
     UPDATE mailings_attempt SET accepted = accepted + %s, rejected = rejected + %s,
            skipped = skipped + %s, unknown = unknown + %s, last_attempt_at = %s,
@@ -212,12 +225,14 @@ def record(chunk: Chunk, results: list[tuple[Claimed, Result]], now: datetime) -
     """Write results and add them to the run's sums, in one transaction."""
     accepted = [(row, result) for row, result in results if result.outcome is Outcome.ACCEPTED]
     others = [(row, result) for row, result in results if result.outcome is not Outcome.ACCEPTED]
+    not_begun = [row.id for row, result in others if result.outcome in NOT_BEGUN]
+    tried = [(row, result) for row, result in others if result.outcome not in NOT_BEGUN]
     bad_words = [result.text for _row, result in others if result.text][-1:]
     words = bad_words or [result.text for _row, result in accepted[:1]] or [""]
     with transaction.atomic(), connection.cursor() as cursor:
+        give_back(not_begun)
         sums = Counter(accepted=_record_accepted(accepted, now))
-        for row, result in others:
-            sums += _record_other(chunk, row, result, now)
+        sums += _record_others(chunk, tried, now)
         numbers = [sums[name] for name in ("accepted", "rejected", "skipped", "unknown")]
         reply = [bool(bad_words), words[0]]
         cursor.execute(ADD, [*numbers, to_column(now), *reply, chunk.attempt_id])
@@ -234,20 +249,23 @@ def _record_accepted(results: list[tuple[Claimed, Result]], now: datetime) -> in
         return cursor.rowcount
 
 
-def _record_other(chunk: Chunk, row: Claimed, result: Result, now: datetime) -> Counter[str]:
-    if result.outcome in (Outcome.TROUBLE, Outcome.RETURNED):
-        give_back([row.id])
+def _record_others(
+    chunk: Chunk, results: list[tuple[Claimed, Result]], now: datetime
+) -> Counter[str]:
+    """Write what was not accepted; return how many rows came into each state."""
+    if not results:
         return Counter()
-    status, next_try_at = _next_state(chunk, row, result, now)
-    changed = Delivery.objects.filter(pk=row.id, status=Status.SENDING).update(
-        status=status,
-        tries=F("tries") + 1,
-        next_try_at=next_try_at,
-        code=result.code,
-        response=result.text[:500],
-        updated_at=now,
-    )
-    return Counter({status.value: changed}) if status is not Status.DEFERRED else Counter()
+    params: list[Any] = [to_column(now)]
+    for row, result in results:
+        status, next_try_at = _next_state(chunk, row, result, now)
+        moment = next_try_at and to_column(next_try_at)
+        params += [row.id, status.value, result.code, result.text[:500], moment]
+    # A column of VALUES that holds nothing but NULL is text to PostgreSQL.
+    casts = ("::smallint", "::timestamptz") if connection.vendor == "postgresql" else ("", "")
+    values = ", ".join([f"(%s, %s, %s{casts[0]}, %s, %s{casts[1]})"] * len(results))
+    with connection.cursor() as cursor:
+        cursor.execute(RECORD.format(values=values), params)
+        return Counter(row[0] for row in cursor.fetchall())
 
 
 def _next_state(

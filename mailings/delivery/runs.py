@@ -6,10 +6,8 @@ import logging
 import time
 from datetime import datetime
 
-from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Count, Exists, OuterRef, QuerySet
-from django.utils import translation
 
 from mailings.delivery import letter, reasons
 from mailings.models import Attempt, Chunk, Delivery, Mailing
@@ -80,7 +78,7 @@ def _create_attempt(mailing: Mailing, slot: datetime, now: datetime) -> Attempt:
     if mailing.attempts.running().exists():
         return _left_out(attempt, reasons.STILL_RUNNING, now)
     try:
-        content = compose(mailing)
+        content = letter.compose(mailing.message)
     except Exception:  # the owner must see that this run failed, whatever was wrong with it
         logger.exception("mailing %s: the letter could not be composed", mailing.pk)
         return _left_out(attempt, reasons.NOT_COMPOSED, now)
@@ -90,14 +88,6 @@ def _create_attempt(mailing: Mailing, slot: datetime, now: datetime) -> Attempt:
     attempt.server_response = "" if attempt.planned else reasons.NO_RECIPIENTS
     attempt.save()
     return attempt
-
-
-def compose(mailing: Mailing) -> letter.Content:
-    """Compose the mailing's letter in its owner's language."""
-    profile = getattr(mailing.owner, "wagtail_userprofile", None)
-    language = (profile and profile.preferred_language) or settings.LANGUAGE_CODE
-    with translation.override(language):
-        return letter.compose(mailing.message)
 
 
 def _left_out(attempt: Attempt, reason: str, now: datetime) -> Attempt:
@@ -157,7 +147,8 @@ def close_run(attempt_id: int, now: datetime) -> bool:
         if attempt.status == Attempt.Status.SUCCESS:
             last = attempt.deliveries.filter(status=Delivery.Status.ACCEPTED).order_by("-pk")
             attempt.server_response = last.values_list("response", flat=True).first() or ""
-        attempt.save()
+        sums = ("planned", "accepted", "rejected", "skipped", "unknown")
+        attempt.save(update_fields=["status", "finished_at", "server_response", *sums])
         mailing = attempt.mailing
         mailing.plan(now)
         mailing.save(update_fields=["next_run_at", "status"])

@@ -12,6 +12,7 @@ import ssl
 import struct
 import time
 from dataclasses import dataclass, field
+from email.utils import parseaddr
 from typing import NamedTuple, Protocol
 
 from django.conf import settings
@@ -69,7 +70,7 @@ class Server:
     hello_name: str = field(default_factory=socket.gethostname)
 
     @classmethod
-    def from_settings(cls, sender: str) -> Server:
+    def from_settings(cls) -> Server:
         return cls(
             host=settings.EMAIL_HOST,
             port=settings.EMAIL_PORT,
@@ -78,7 +79,7 @@ class Server:
             starttls=getattr(settings, "EMAIL_USE_TLS", False),
             tls=getattr(settings, "EMAIL_USE_SSL", False),
             timeout=settings.SMTP_TIMEOUT,
-            sender=sender,
+            sender=parseaddr(settings.DEFAULT_FROM_EMAIL)[1],
         )
 
     @property

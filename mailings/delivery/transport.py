@@ -22,6 +22,7 @@ class Outcome(Enum):
     NEVER = "never: the server refuses this person"
     LOST = "the connection broke before the letter was handed over"
     DOUBT = "the connection broke after it was handed over, before the answer"
+    REFUSED = "not this letter: policy or quota; not the person's fault"
     TROUBLE = "the server takes nothing from us at the moment; nobody's fault"
     RETURNED = "not begun: no longer allowed, or the worker stops"
 
@@ -39,6 +40,9 @@ RULES: tuple[tuple[tuple[str, ...], str, str, Outcome], ...] = (
     # RFC 5321 4.2.3: the server does not follow our commands, or fails by itself; that says
     # nothing of the person. One such reply is tried later, several in a row are trouble.
     (("rcpt", "data", "body"), r"50[0234]", r".*", Outcome.LOST),
+    # RFC 3463 3.8: security or policy. One such reply is tried later, several in a row mean that
+    # the server does not want this mailing.
+    (("rcpt", "data", "body"), r"5..", r"5\.7\.", Outcome.REFUSED),
     (("rcpt", "data", "body"), r"4..", r".*", Outcome.LATER),
     (("rcpt", "data", "body"), r"5..", r".*", Outcome.NEVER),
     (("body",), r"2..", r".*", Outcome.ACCEPTED),

@@ -298,6 +298,36 @@ class TestOneRecipient:
         assert_each_got_one(server)
 
 
+POLICY = b"550 5.7.1 Daily sending quota exceeded\r\n"
+
+
+class TestPolicyAndQuota:
+    """D6: a refusal for policy or quota is nobody's fault; the mailing waits, others go on."""
+
+    def test_several_in_a_row_hold_the_mailing(self, server, owner, other):
+        due = make_due(owner, 20)
+        for number in range(20):
+            server.fail("rcpt", POLICY, to=f"c{number}@example.com")
+        dispatch.run_pass()
+        run = only_run(due)
+        assert set(ledger_of(due).values()) == {"planned"}
+        assert "quota exceeded" in run.server_response
+        assert not dispatch.waiting(timezone.now())
+        assert dispatch.waiting(timezone.now() + timedelta(minutes=6))
+        assert MailServer.objects.get().trouble_since is None
+        server.recover()
+        let_time_pass(due)
+        dispatch.run_pass()
+        assert_adds_up(run)
+        assert run.status == "success"
+
+    def test_a_single_one_is_tried_later(self, server, due, other):
+        server.fail("rcpt", POLICY, to="c2@example.com")
+        dispatch.run_pass()
+        assert only_run(due).accepted == 4
+        assert only_run(due).deliveries.get(status="deferred").code == 550
+
+
 class TestServerInTrouble:
     def test_server_that_cuts_every_connection_is_in_trouble(self, server, owner):
         due = make_due(owner, 20)

@@ -25,7 +25,7 @@ from django_q.cluster import Cluster
 from django_q.management.commands.qcluster import Command as QClusterCommand
 
 from mailings import tasks
-from mailings.delivery import dispatch
+from mailings.delivery import dispatch, ledger
 from mailings.models import Worker
 
 logger = logging.getLogger("vestnik.clock")
@@ -59,6 +59,7 @@ class Clock:
             self.heartbeat = clock
             Worker.objects.update_or_create(name=self.name, defaults={"seen_at": now})
             Worker.objects.filter(seen_at__lt=now - timedelta(days=1)).delete()
+        ledger.free_abandoned(now)
         waiting = dispatch.waiting(now)
         if not waiting:
             self.idle_at = clock
