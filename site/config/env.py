@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 import environ
 
-env = environ.Env()
+BASE_DIR = Path(__file__).resolve().parents[2]
+LONGEST_DELAY = 366 * 24 * 3600
+
+Parsed = TypeVar("Parsed")
+
+
+def read_file() -> None:
+    """Take over what `.env` says, where the environment does not say it already.
+
+    VESTNIK_ENV_FILE names another file; where it is empty, none is read.
+    """
+    path = os.environ.get("VESTNIK_ENV_FILE", ".env")
+    try:
+        if path:
+            environ.Env.read_env(BASE_DIR / path)
+    except UnicodeDecodeError:
+        sys.exit(f"Vestnik cannot start: {path} is no text in UTF-8.")
 
 
 def fail(name: str, problem: str) -> NoReturn:
@@ -19,7 +37,12 @@ def fail(name: str, problem: str) -> NoReturn:
 
 def text(name: str, default: str = "") -> str:
     """Return the variable's text, or `default` where it is missing or empty."""
-    return env.str(name, default="").strip() or default
+    return os.environ.get(name, "").strip() or default
+
+
+def words(name: str, default: list[str]) -> list[str]:
+    """Return what stands between the commas, or `default` where there is nothing."""
+    return [word.strip() for word in text(name).split(",") if word.strip()] or default
 
 
 def flag(name: str, default: bool) -> bool:
@@ -53,14 +76,14 @@ def number(
 
 
 def seconds_list(name: str, default: str) -> list[int]:
-    """Return a comma-separated list of waiting times in seconds, each at least one."""
+    """Return waiting times of at least a second, separated by commas."""
     raw = text(name, default)
     try:
         values = [int(part) for part in raw.split(",") if part.strip()]
     except ValueError:
         fail(name, f"is {raw!r}; use whole seconds separated by commas.")
-    if not values or min(values) < 1:
-        fail(name, f"is {raw!r}; every delay must be at least one second.")
+    if not values or min(values) < 1 or max(values) > LONGEST_DELAY:
+        fail(name, f"is {raw!r}; every delay must be from 1 to {LONGEST_DELAY} seconds.")
     return values
 
 
@@ -74,24 +97,81 @@ def choice(name: str, default: str, allowed: list[str]) -> str:
 def web_address(name: str, default: str) -> str:
     """Return an http or https address without the slash at its end."""
     value = text(name, default).rstrip("/")
-    parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    if not is_web_address(value):
         fail(name, f"is {value!r}; use an address such as https://mail.example.com.")
     return value
 
 
+def is_web_address(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+# --- Services: their addresses may hold a password, which no message shows ---------------------
+
+
+def parse(name: str, value: str, parser: Callable[[str], Parsed]) -> Parsed:
+    try:
+        return parser(value)
+    except ValueError:
+        fail(
+            name,
+            "is no address: its port must be a number up to 65535, and special characters in a "
+            "user name or password must be written as in %2F.",
+        )
+
+
 def service_address(name: str, default: str, schemes: set[str]) -> str:
     value = text(name, default)
-    if value and urlsplit(value).scheme not in schemes:
+    if value and value.partition("://")[0].lower() not in schemes:
         fail(name, f"must begin with one of {', '.join(sorted(s + '://' for s in schemes))}.")
     return value
 
 
+def redis(name: str) -> str:
+    """Return the address of a Redis, or nothing."""
+    value = service_address(name, "", {"redis", "rediss", "unix"})
+    parse(name, value, lambda address: urlsplit(address).port)
+    return value
+
+
+def mail_server(name: str, default: str) -> dict[str, Any]:
+    """Return Django's settings for the mail server at this address."""
+    value = service_address(name, default, {"smtp", "smtp+tls", "smtp+ssl", "smtps"})
+    config = parse(name, value, environ.Env.email_url_config)
+    if not config["EMAIL_HOST"]:
+        fail(name, "names no host; use an address such as smtp://mail.example.com:25.")
+    usual = 465 if config.get("EMAIL_USE_SSL") else 587 if config.get("EMAIL_USE_TLS") else 25
+    return {**config, "EMAIL_PORT": config["EMAIL_PORT"] or usual}
+
+
+def database(name: str, default: str) -> dict[str, Any]:
+    """Return Django's settings for this database; make the folder of one that is a file."""
+    value = service_address(name, default, {"sqlite", "postgres", "postgresql", "psql"})
+    config = parse(name, value, environ.Env.db_url_config)
+    if not config["NAME"]:
+        fail(name, "names no database; use an address such as postgres://user@host:5432/name.")
+    if "sqlite" in config["ENGINE"] and config["NAME"] != ":memory:":
+        config["NAME"] = str(BASE_DIR / config["NAME"])
+        make_folder(name, Path(config["NAME"]).parent)
+    return config
+
+
+# --- Folders --------------------------------------------------------------------------------
+
+
 def folder(name: str, default: Path) -> Path:
     """Return a folder that exists; make it where it does not."""
-    path = Path(text(name, str(default)))
+    # The same folder for every process, wherever it was started.
+    return make_folder(name, BASE_DIR / text(name, str(default)))
+
+
+def make_folder(name: str, path: Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        fail(name, f"cannot be made at {path}: {error.strerror}.")
+        fail(name, f"needs the folder {path}, which cannot be made: {error.strerror}.")
     return path

@@ -5,16 +5,16 @@ from __future__ import annotations
 import sys
 import zoneinfo
 from email.utils import parseaddr
-from pathlib import Path
+from urllib.parse import quote, urlsplit
 
 from django.utils.translation import gettext_lazy as _
 
 from config import env
 
-BASE_DIR = Path(__file__).resolve().parents[2]
+BASE_DIR = env.BASE_DIR
 if str(BASE_DIR) not in sys.path:
     sys.path.insert(0, str(BASE_DIR))
-env.env.read_env(BASE_DIR / ".env")
+env.read_file()
 
 VAR_DIR = env.folder("VAR_DIR", BASE_DIR / "var")
 
@@ -23,9 +23,7 @@ SECRET_KEY = env.text("SECRET_KEY", "only-for-development-" + "0" * 40 if DEBUG 
 if not SECRET_KEY:
     env.fail("SECRET_KEY", "is empty; set a long random value (or DEBUG=true to try it out).")
 SITE_URL = env.web_address("SITE_URL", "http://127.0.0.1:8000")
-ALLOWED_HOSTS = env.env.list(
-    "ALLOWED_HOSTS", default=["*"] if DEBUG else [env.urlsplit(SITE_URL).hostname]
-)
+ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", ["*"] if DEBUG else [urlsplit(SITE_URL).hostname])
 
 # --- Applications ---------------------------------------------------------------------------
 
@@ -99,12 +97,7 @@ TEMPLATES = [
 
 # --- Storage --------------------------------------------------------------------------------
 
-DATABASE_URL = env.service_address(
-    "DATABASE_URL",
-    f"sqlite:///{VAR_DIR / 'db.sqlite3'}",
-    {"sqlite", "postgres", "postgresql", "psql"},
-)
-DATABASES = {"default": env.env.db_url_config(DATABASE_URL)}
+DATABASES = {"default": env.database("DATABASE_URL", f"sqlite:///{quote(str(VAR_DIR))}/db.sqlite3")}
 if "sqlite" in DATABASES["default"]["ENGINE"]:
     DATABASES["default"]["OPTIONS"] = {
         # Writers queue for the lock when a transaction begins, not in its middle, where
@@ -119,7 +112,7 @@ else:
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-REDIS_URL = env.service_address("REDIS_URL", "", {"redis", "rediss", "unix"})
+REDIS_URL = env.redis("REDIS_URL")
 if REDIS_URL:
     CACHES = {
         "default": {
@@ -151,10 +144,7 @@ FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 
 # --- Mail -----------------------------------------------------------------------------------
 
-EMAIL_URL = env.service_address(
-    "EMAIL_URL", "smtp://127.0.0.1:2525", {"smtp", "smtp+tls", "smtp+ssl", "smtps"}
-)
-vars().update(env.env.email_url_config(EMAIL_URL))
+vars().update(env.mail_server("EMAIL_URL", "smtp://127.0.0.1:2525"))
 EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
 SMTP_TIMEOUT = env.number("SMTP_TIMEOUT", 30, low=1, high=600)
 SMTP_CONNECTIONS = env.number("SMTP_CONNECTIONS", 4, low=1, high=100)
@@ -230,7 +220,7 @@ ACCOUNT_EMAIL_NOTIFICATIONS = True
 ACCOUNT_REAUTHENTICATION_REQUIRED = True
 # Limits of log-in attempts count by the address of the visitor, which a proxy would hide.
 ALLAUTH_TRUSTED_PROXY_COUNT = env.number("TRUSTED_PROXIES", 0, low=0, high=10)
-ACCOUNT_DEFAULT_HTTP_PROTOCOL = env.urlsplit(SITE_URL).scheme
+ACCOUNT_DEFAULT_HTTP_PROTOCOL = urlsplit(SITE_URL).scheme
 PHONENUMBER_DB_FORMAT = "E164"
 PHONENUMBER_DEFAULT_REGION = "RU"
 

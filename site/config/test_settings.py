@@ -14,6 +14,7 @@ if os.environ.get("REDIS_URL"):
     os.environ["REDIS_URL"] = redis_url._replace(path=f"/{8 + WORKER_NUMBER}").geturl()
 os.environ.update(
     DEBUG="false",
+    VESTNIK_ENV_FILE="",
     SECRET_KEY="tests-only-" + "x" * 50,
     SITE_URL="http://testserver",
     LANGUAGE_CODE="en",
@@ -21,8 +22,8 @@ os.environ.update(
     VAR_DIR=tempfile.mkdtemp(prefix="vestnik-tests-"),
 )
 
-from config.settings import *  # noqa: F403
-from config.settings import STATIC_ROOT, STORAGES
+from config.settings import *  # noqa: E402, F403
+from config.settings import STATIC_ROOT, STORAGES  # noqa: E402
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STORAGES = {
