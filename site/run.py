@@ -13,43 +13,52 @@ import subprocess
 import sys
 import threading
 import time
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import NoReturn
-from urllib.error import URLError
-from urllib.request import urlopen
 
-BASE_DIR = Path(__file__).resolve().parents[1]
+from config import env
+from config.lifeline import end_with_parent
+
 PYTHON = sys.executable
 STOP_SECONDS = 15  # after that, whoever still runs is killed
+# SIGHUP: the terminal was closed.
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+stopping = threading.Event()
 
 
 def fail(problem: str) -> NoReturn:
     sys.exit(f"Vestnik cannot start: {problem}")
 
 
+# --- What is set, and whether it will do ------------------------------------------------------
+
+
+def require_debug() -> None:
+    if not env.flag("DEBUG", True):
+        fail("DEBUG is false, but `make run` is for development. README says how production runs.")
+    os.environ["DEBUG"] = "true"
+
+
 def read_port(name: str, default: int) -> int:
-    value = os.environ.get(name, "") or str(default)
-    if not value.isdigit() or not 0 < int(value) < 65536:
-        fail(f"{name} is {value!r}; use a port number.")
-    return int(value)
-
-
-def require_free(port: int, name: str) -> None:
+    """Return a port of this machine on which nothing listens."""
+    port = int(env.number(name, default, low=1, high=65535) or default)
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             sock.bind(("127.0.0.1", port))
-        except OSError:
-            fail(f"port {port} is busy. Stop what uses it, or set {name} to another port.")
+        except OSError as error:
+            fail(f"port {port}: {error.strerror}. Free it, or set {name} to another port.")
+    return port
 
 
 def make_var_dir() -> Path:
-    path = Path(os.environ.get("VAR_DIR") or BASE_DIR / "var")
+    path = env.folder("VAR_DIR", env.BASE_DIR / "var")
     probe = path / f".probe-{os.getpid()}"
     try:
-        (path / "mail").mkdir(parents=True, exist_ok=True)
         for part in ("cur", "new", "tmp"):
-            (path / "mail" / part).mkdir(exist_ok=True)
+            (path / "mail" / part).mkdir(parents=True, exist_ok=True)
         probe.touch()
         probe.unlink()
     except OSError as error:
@@ -57,53 +66,17 @@ def make_var_dir() -> Path:
     return path
 
 
-def has_own_mail_server() -> bool:
-    """Return whether the environment or .env names a mail server."""
-    if os.environ.get("EMAIL_URL"):
-        return True
-    env_file = BASE_DIR / ".env"
-    lines = env_file.read_text().splitlines() if env_file.exists() else []
-    return any(line.strip().removeprefix("export ").startswith("EMAIL_URL=") for line in lines)
-
-
-def manage(*args: str) -> None:
-    done = subprocess.run([PYTHON, "manage.py", *args], cwd=BASE_DIR)
-    if done.returncode:
-        sys.exit(done.returncode)
+# --- Processes --------------------------------------------------------------------------------
 
 
 def start(*command: str) -> subprocess.Popen[bytes]:
-    # A group of its own: Ctrl-C reaches this process alone, which then stops the others.
-    return subprocess.Popen([PYTHON, *command], cwd=BASE_DIR, start_new_session=True)
+    # A session of its own: Ctrl-C reaches this process alone, which then stops the others.
+    return subprocess.Popen(
+        [PYTHON, *command], cwd=env.BASE_DIR, start_new_session=True, preexec_fn=end_with_parent
+    )
 
 
-def announce(address: str, seeded: bool, has_inbox: bool) -> None:
-    """Say where the site is as soon as it answers."""
-    while True:
-        try:
-            urlopen(address + "/accounts/login/", timeout=5).close()
-            break
-        except (URLError, OSError):
-            time.sleep(0.2)
-    lines = ["", f"  Vestnik is up: {address}/"]
-    if has_inbox:
-        lines.append(f"  Letters it sent:  {address}/inbox/")
-    if seeded:
-        lines.append(
-            "  Log in with password vestnik-demo as user@example.com, manager@example.com,"
-        )
-        lines.append("  editor@example.com or admin@example.com")
-    print("\n".join([*lines, "  Ctrl-C stops everything.", ""]), flush=True)
-
-
-def run_until_stopped(processes: list[subprocess.Popen[bytes]]) -> int:
-    """Wait until a signal comes or one process ends, then stop all; return the exit code."""
-    stopping = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_args: stopping.set())
-    while not stopping.wait(0.3):
-        if any(process.poll() is not None for process in processes):
-            break
+def stop(processes: list[subprocess.Popen[bytes]]) -> None:
     for process in processes:
         process.terminate()
     deadline = time.monotonic() + STOP_SECONDS
@@ -112,36 +85,100 @@ def run_until_stopped(processes: list[subprocess.Popen[bytes]]) -> int:
             process.wait(max(deadline - time.monotonic(), 0.1))
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
-    return 0 if stopping.is_set() else 1
 
 
-def main() -> int:
-    os.environ.setdefault("DEBUG", "true")
-    port, smtp_port = read_port("PORT", 8000), read_port("SMTP_PORT", 2525)
-    var_dir = make_var_dir()
-    os.environ["VAR_DIR"] = str(var_dir)
-    own_mail_server = has_own_mail_server()
-    require_free(port, "PORT")
-    if not own_mail_server:
-        require_free(smtp_port, "SMTP_PORT")
-        os.environ["EMAIL_URL"] = f"smtp://127.0.0.1:{smtp_port}"
-    address = os.environ.setdefault("SITE_URL", f"http://127.0.0.1:{port}")
+def manage(*args: str) -> None:
+    """Run a command to its end, or end with it."""
+    process = start("manage.py", *args)
+    while process.poll() is None and not stopping.wait(0.05):
+        pass
+    if stopping.is_set():
+        stop([process])
+        print("Stopped before everything was ready.")
+        sys.exit(0)
+    if process.returncode:
+        sys.exit(process.returncode)
+
+
+def prepare(var_dir: Path) -> None:
+    """Bring the database up to date, and fill a new one with examples."""
     print("Preparing the database …", flush=True)
     manage("migrate", "-v0")
     marker = var_dir / "seeded"
     if not marker.exists():
         manage("seed")
         marker.touch()
+
+
+def start_mail_server(port: int, var_dir: Path) -> subprocess.Popen[bytes]:
+    mailbox = ("aiosmtpd.handlers.Mailbox", str(var_dir / "mail"))
+    return start("-m", "aiosmtpd", "-n", "-u", "-l", f"127.0.0.1:{port}", "-c", *mailbox)
+
+
+def run_until_stopped(processes: list[subprocess.Popen[bytes]]) -> int:
+    """Wait until a signal comes or one process ends, then stop all; return the exit code."""
+    ended = []
+    while not ended and not stopping.wait(0.3):
+        ended = [process for process in processes if process.poll() is not None]
+    stop(processes)
+    for process in ended:
+        print(f"Vestnik stopped: {' '.join(process.args[1:4])} ended by itself.", file=sys.stderr)
+    return 1 if ended else 0
+
+
+# --- Words ------------------------------------------------------------------------------------
+
+
+def answers(port: int) -> bool:
+    try:
+        connection = HTTPConnection("127.0.0.1", port, timeout=5)
+        connection.request("GET", "/accounts/login/")
+        return bool(connection.getresponse().status)
+    except (OSError, HTTPException):
+        return False
+
+
+def announce(port: int, site_url: str, has_inbox: bool) -> None:
+    """Say where the site is as soon as it answers."""
+    while not answers(port):
+        time.sleep(0.2)
+    address = f"http://127.0.0.1:{port}"
+    lines = ["", f"  Vestnik is up: {address}/"]
+    if site_url != address:
+        lines.append(f"  Links in letters lead to {site_url}/")
+    if has_inbox:
+        lines.append(f"  Letters it sent:  {address}/inbox/")
+    lines += [
+        "  Log in with password vestnik-demo as user@example.com, manager@example.com,",
+        "  editor@example.com or admin@example.com",
+        "  Ctrl-C stops everything.",
+    ]
+    print("\n".join([*lines, ""]), flush=True)
+
+
+def main() -> int:
+    for number in STOP_SIGNALS:
+        signal.signal(number, lambda *_args: stopping.set())
+    env.read_file()
+    require_debug()
+    port, var_dir = read_port("PORT", 8000), make_var_dir()
+    site_url = env.web_address("SITE_URL", f"http://127.0.0.1:{port}")
+    os.environ.update(VAR_DIR=str(var_dir), SITE_URL=site_url)
+    own_mail_server = bool(env.text("EMAIL_URL"))
+    if not own_mail_server:
+        smtp_port = read_port("SMTP_PORT", 2525)
+        if smtp_port == port:
+            fail(f"PORT and SMTP_PORT are both {port}.")
+        os.environ["EMAIL_URL"] = f"smtp://127.0.0.1:{smtp_port}"
+    prepare(var_dir)
     processes = [
         start("manage.py", "runserver", "--noreload", f"127.0.0.1:{port}"),
         start("manage.py", "qcluster"),
     ]
     if not own_mail_server:
-        mailbox = ("aiosmtpd.handlers.Mailbox", str(var_dir / "mail"))
-        listen = f"127.0.0.1:{smtp_port}"
-        processes.append(start("-m", "aiosmtpd", "-n", "-u", "-l", listen, "-c", *mailbox))
-    announcer = (address, marker.exists(), not own_mail_server)
-    threading.Thread(target=announce, args=announcer, daemon=True).start()
+        processes.append(start_mail_server(smtp_port, var_dir))
+    words = (port, site_url, not own_mail_server)
+    threading.Thread(target=announce, args=words, daemon=True).start()
     return run_until_stopped(processes)
 
 
