@@ -45,8 +45,14 @@ class Closed(Exception):
     """The right to begin a letter ended before its DATA."""
 
 
-class Gate(Protocol):
-    """What a letter asks of its sender on its way."""
+class Letter(Protocol):
+    """What a session needs of a letter."""
+
+    recipient: str
+    utf8: bool  # RFC 6531: the recipient's mailbox is not ASCII
+
+    def build(self) -> bytes:
+        """Return the letter dot-stuffed, with the final dot."""
 
     def check(self) -> None:
         """Raise `Closed` unless the letter may begin."""
@@ -101,6 +107,7 @@ class Connection:
         self.sent = 0
         self._buffer = b""
         self._reset_first = False
+        self._begun: Letter | None = None  # its MAIL, RCPT and DATA are out, not answered
 
     def open(self) -> None:
         """Connect, greet, secure and log in. Raises `Broken` with a stage of SETUP."""
@@ -123,20 +130,24 @@ class Connection:
             self._login()
         self.is_open = True
 
-    def send(self, recipient: str, body: bytes, *, utf8: bool, gate: Gate) -> tuple[str, Reply]:
+    def send(self, letter: Letter, following: Letter | None = None) -> tuple[str, Reply]:
         """Send one letter; return the last stage reached and the reply that ended it.
 
-        `body` is dot-stuffed and ends with the final dot. Stage `body` means that the letter was
-        handed over and the reply is the server's verdict; any other stage, that it was refused
-        there. Raises `Closed` where the gate closed before DATA, and `Broken` where the session
-        cannot be used any further (its stage `body`: the letter was handed over before).
+        Stage `body` means that the letter was handed over and the reply is the server's verdict;
+        any other stage, that it was refused there. Where the server pipelines, the commands of
+        the `following` letter go out behind the body (RFC 2920 3.1 allows it); it must be the
+        next that is sent. Raises `Closed` where the letter may no longer begin, and `Broken`
+        where the session cannot be used any further (its stage `body`: the letter was handed
+        over before).
         """
-        mail = f"MAIL FROM:<{self.server.sender}>{' SMTPUTF8' if utf8 else ''}"
-        refused = self._begin([mail.encode(), f"RCPT TO:<{recipient}>".encode()], gate)
+        refused = self._begin(letter)
         self._reset_first = refused is not None
         if refused:
             return refused
-        gate.handing_over()
+        body = letter.build()
+        if following is not None:
+            body += self._begin_behind(following)
+        letter.handing_over()
         self._write("data", body)
         reply = self._read_reply("body")
         self.sent += 1
@@ -174,18 +185,38 @@ class Connection:
             self.sock.close()
             self._begin_anew()
 
-    def _begin(self, commands: list[bytes], gate: Gate) -> tuple[str, Reply] | None:
+    def _begin(self, letter: Letter) -> tuple[str, Reply] | None:
         """Bring the session to the point where it waits for the body; return a refusal."""
-        stages = ["mail", "rcpt", "data"]
+        stages, commands = ["mail", "rcpt", "data"], self._commands(letter)
+        if self._begun is letter:
+            self._begun = None
+            return self._read_pipelined(stages)
         if self._reset_first:
             stages, commands = ["reset", *stages], [b"RSET", *commands]
         if "PIPELINING" in self.extensions:
-            gate.check()
-            return self._pipeline(stages, [*commands, b"DATA"])
-        return self._lock_step(stages, [*commands, b"DATA"], gate)
+            letter.check()
+            self._write("mail", b"\r\n".join([*commands, b""]))
+            return self._read_pipelined(stages)
+        return self._lock_step(stages, commands, letter)
 
-    def _pipeline(self, stages: list[str], commands: list[bytes]) -> tuple[str, Reply] | None:
-        self._write("mail", b"\r\n".join(commands) + b"\r\n")
+    def _begin_behind(self, following: Letter) -> bytes:
+        """Return what begins the following letter, to be written behind a body; maybe nothing."""
+        if "PIPELINING" not in self.extensions or (
+            following.utf8 and "SMTPUTF8" not in self.extensions
+        ):
+            return b""
+        try:
+            following.check()
+        except Closed:
+            return b""
+        self._begun = following
+        return b"\r\n".join([*self._commands(following), b""])
+
+    def _commands(self, letter: Letter) -> list[bytes]:
+        mail = f"MAIL FROM:<{self.server.sender}>{' SMTPUTF8' if letter.utf8 else ''}"
+        return [mail.encode(), f"RCPT TO:<{letter.recipient}>".encode(), b"DATA"]
+
+    def _read_pipelined(self, stages: list[str]) -> tuple[str, Reply] | None:
         refusals: list[tuple[str, Reply]] = []
         for stage in stages:
             reply = self._read_reply(stage)
@@ -200,12 +231,12 @@ class Connection:
         return refusals[0] if refusals else None
 
     def _lock_step(
-        self, stages: list[str], commands: list[bytes], gate: Gate
+        self, stages: list[str], commands: list[bytes], letter: Letter
     ) -> tuple[str, Reply] | None:
         for stage, command in zip(stages, commands, strict=True):
             if stage == "data":
                 self._reset_first = True  # Should the gate be closed, MAIL and RCPT must go.
-                gate.check()
+                letter.check()
             self._write(stage, command + b"\r\n")
             reply = self._read_reply(stage)
             if reply.code not in GO_ON:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from mailings.delivery import reasons
@@ -35,6 +35,8 @@ RULES: tuple[tuple[tuple[str, ...], str, str, Outcome], ...] = (
     (("mail", "rcpt", "data", "body"), r"421", r".*", Outcome.LOST),
     # Authentication wanted, or our right to send taken away (RFC 4954 section 6).
     (("mail", "rcpt", "data", "body"), r"(454|530|534|535|538)", r".*", Outcome.TROUBLE),
+    # RFC 5321 4.2.3: out of step, for example inside a transaction that it did not close.
+    (("mail",), r"503", r".*", Outcome.LOST),
     # The sender's address is ours: a refusal of it concerns every letter.
     (("mail",), r"[45]..", r".*", Outcome.TROUBLE),
     # RFC 5321 4.2.3: the server does not follow our commands, or fails by itself; that says
@@ -139,22 +141,42 @@ class Pool:
 
     def _run(self) -> None:
         connection = Connection(self.server)
-        while (envelope := self.inbox.get()) is not None:
-            result = self._try(connection, envelope)
+        envelope = self.inbox.get()
+        while envelope is not None:
+            following = self._look_ahead(connection)
+            result = self._try(connection, envelope, following)
             if result is None:
-                self.inbox.put(envelope)
+                for left in (envelope, following):
+                    if left:
+                        self.inbox.put(left)
+                following = None
                 self._closing.wait(self.REST)
             else:
                 envelope.notes.answered(envelope.id, result)
                 self.results.put((envelope, result))
+            envelope = following or self.inbox.get()
         self._drop(connection, politely=True)
 
-    def _try(self, connection: Connection, envelope: Envelope) -> Result | None:
+    def _look_ahead(self, connection: Connection) -> Envelope | None:
+        """Return the next letter if it is at hand and can be announced with this one."""
+        if not connection.is_open or self.inbox.qsize() < 2:
+            return None
+        try:
+            following = self.inbox.get_nowait()
+        except Empty:
+            return None
+        if following is None:
+            self.inbox.put(None)
+        return following
+
+    def _try(
+        self, connection: Connection, envelope: Envelope, following: Envelope | None = None
+    ) -> Result | None:
         """Send over the kept connection, or a new one; None: leave it to the other threads."""
         was_used = connection.sent > 0
         try:
             self._ensure_open(connection, envelope)
-            return self._send(connection, envelope)
+            return self._send(connection, envelope, following)
         except Closed:
             return Result(Outcome.RETURNED)
         except Broken as broken:
@@ -168,12 +190,12 @@ class Pool:
                 return Result(Outcome.DOUBT, None, reasons.ANSWER_LOST)
             return Result(Outcome.LOST, broken.code, broken.words)
 
-    def _send(self, connection: Connection, envelope: Envelope) -> Result:
+    def _send(
+        self, connection: Connection, envelope: Envelope, following: Envelope | None
+    ) -> Result:
         if envelope.utf8 and "SMTPUTF8" not in connection.extensions:
             return Result(Outcome.NEVER, None, reasons.NO_SMTPUTF8)
-        stage, reply = connection.send(
-            envelope.recipient, envelope.build(), utf8=envelope.utf8, gate=envelope
-        )
+        stage, reply = connection.send(envelope, following)
         outcome = classify(stage, reply)
         if outcome is Outcome.LOST:
             raise Broken("data" if stage == "body" else stage, str(reply), reply.code)
