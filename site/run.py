@@ -25,7 +25,9 @@ STOP_SECONDS = 15  # after that, whoever still runs is killed
 # SIGHUP: the terminal was closed.
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-stopping = threading.Event()
+# The signals that asked for the end. No Event: setting one within a handler may wait for ever on
+# the lock that the interrupted code holds.
+asked_to_stop: list[int] = []
 
 
 def fail(problem: str) -> NoReturn:
@@ -90,9 +92,9 @@ def stop(processes: list[subprocess.Popen[bytes]]) -> None:
 def manage(*args: str) -> None:
     """Run a command to its end, or end with it."""
     process = start("manage.py", *args)
-    while process.poll() is None and not stopping.wait(0.05):
-        pass
-    if stopping.is_set():
+    while process.poll() is None and not asked_to_stop:
+        time.sleep(0.05)
+    if asked_to_stop:
         stop([process])
         print("Stopped before everything was ready.")
         sys.exit(0)
@@ -118,7 +120,8 @@ def start_mail_server(port: int, var_dir: Path) -> subprocess.Popen[bytes]:
 def run_until_stopped(processes: list[subprocess.Popen[bytes]]) -> int:
     """Wait until a signal comes or one process ends, then stop all; return the exit code."""
     ended = []
-    while not ended and not stopping.wait(0.3):
+    while not ended and not asked_to_stop:
+        time.sleep(0.2)
         ended = [process for process in processes if process.poll() is not None]
     stop(processes)
     for process in ended:
@@ -158,7 +161,7 @@ def announce(port: int, site_url: str, has_inbox: bool) -> None:
 
 def main() -> int:
     for number in STOP_SIGNALS:
-        signal.signal(number, lambda *_args: stopping.set())
+        signal.signal(number, lambda number, _frame: asked_to_stop.append(number))
     env.read_file()
     require_debug()
     port, var_dir = read_port("PORT", 8000), make_var_dir()

@@ -8,7 +8,6 @@ queue's lock leaves that lock closed for ever) is killed and started anew.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import logging
 import os
 import signal
@@ -18,6 +17,7 @@ import time
 from datetime import timedelta
 from typing import Any
 
+from config.lifeline import end_with_parent
 from django.conf import settings
 from django.db import close_old_connections, connections
 from django.utils import timezone
@@ -36,8 +36,6 @@ HEARTBEAT = 5.0  # between two signs of life
 RESTART_DELAY = 3.0  # before a cluster that ended by itself is started again
 STALL = 20.0  # work waits and no worker moves: the cluster stands still
 STOP_PATIENCE = 60.0  # for a cluster that is asked to stop; a letter in hand may take its time
-
-PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 class Clock:
@@ -147,12 +145,6 @@ def run_cluster() -> None:
     finally:
         sys.stdout.flush()
         os._exit(code)
-
-
-def end_with_parent() -> None:
-    """Ask the kernel for SIGTERM when the guardian dies; only Linux can."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def stop_cluster(pid: int) -> None:
