@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+import runpy
+import signal
 from datetime import timedelta
 
 import pytest
@@ -10,7 +12,10 @@ from django.utils import timezone
 from mailings.management.commands.mailing import Progress
 from mailings.models import Attempt
 from mailings.tests.conftest import make_due, only_run
-from mailings.tests.servers import GOODBYE, LATER
+from mailings.tests.processes import BASE_DIR, Site, site, template, wait_for
+from mailings.tests.servers import GOODBYE, LATER, ScriptedServer
+
+__all__ = ["site", "template"]
 
 
 def run(*args: str) -> str:
@@ -66,3 +71,43 @@ def test_progress_is_a_bar_on_a_terminal_only(due):
     assert "█" * 15 + "░" * 15 in terminal.getvalue()
     assert "2 of 4" in terminal.getvalue()
     assert "█" not in file.getvalue()
+
+
+class TestWatch:
+    """The command as a process that goes on by itself."""
+
+    @pytest.fixture
+    def mail(self, site: Site):
+        with ScriptedServer() as server:
+            site.env.update(EMAIL_URL=server.url, MAILING_INTERVAL="1")
+            yield server
+
+    def test_it_looks_again_every_interval_until_it_is_stopped(self, site, mail):
+        """S6, S7: on a schedule; what becomes due between two passes is sent by the next one."""
+        command = site.start("mailing", "--watch", PYTHONUNBUFFERED="1")
+        wait_for(lambda: "Runs opened: 0" in site.log_of(command), "a pass with nothing to do")
+        mailing = site.make_due(3)
+        assert site.wait_for_status(mailing, "success")["accepted"] == 3
+        assert len(mail.letters) == 3
+        assert command.poll() is None
+        command.send_signal(signal.SIGTERM)
+        assert command.wait(30) == 0
+
+    def test_it_goes_on_after_trouble(self, site, mail):
+        """S5: a server that takes nothing ends no schedule."""
+        mail.fail("connect", GOODBYE)
+        mailing = site.make_due(3)
+        command = site.start("mailing", "--watch", PYTHONUNBUFFERED="1")
+        passes = "Runs opened: "
+        wait_for(lambda: site.log_of(command).count(passes) > 1, "a pass after one in trouble")
+        assert command.poll() is None
+        assert site.run_of(mailing)["accepted"] == 0
+        command.send_signal(signal.SIGTERM)
+        assert command.wait(30) == 1
+
+
+def test_the_interval_is_a_minute_by_default(monkeypatch):
+    """S6: the period of the schedule is a setting, by default one minute."""
+    monkeypatch.delenv("MAILING_INTERVAL", raising=False)
+    settings = runpy.run_path(str(BASE_DIR / "site" / "config" / "settings.py"))
+    assert settings["MAILING_INTERVAL"] == 60
