@@ -662,6 +662,8 @@ class MailServer(models.Model):
     PROBE_DELAYS = (5, 10, 20, 40, 80, 160, 300)
     # Time for one worker to make the probe before another may.
     PROBE_TIME = timedelta(seconds=60)
+    # A worker that comes this much late for its ration has not lost it.
+    PACE_CREDIT = timedelta(seconds=1)
 
     name = models.CharField(max_length=200, unique=True)
     trouble_since = models.DateTimeField(null=True, blank=True)
@@ -678,7 +680,9 @@ class MailServer(models.Model):
         if self.trouble_since is None:
             return True
         probe = MailServer.objects.filter(pk=self.pk, next_try_at=self.next_try_at)
-        if self.next_try_at > now or not probe.update(next_try_at=now + self.PROBE_TIME):
+        # A probe further ahead than any wait was set by a clock that was wrong.
+        is_ahead = now < self.next_try_at < now + timedelta(minutes=10)
+        if is_ahead or not probe.update(next_try_at=now + self.PROBE_TIME):
             return False
         self.next_try_at = now + self.PROBE_TIME
         return True
@@ -699,13 +703,22 @@ class MailServer(models.Model):
         self.save(update_fields=["trouble_since", "next_try_at", "failures", "response"])
 
     def reserve(self, count: int, rate: float, now: datetime) -> datetime:
-        """Take `count` letters out of the rate limit; return when they may go out."""
+        """Take `count` letters out of the limit of `rate` a second.
+
+        Return `now` or earlier where they may go out at once; otherwise nothing is taken, and
+        the moment returned is when to ask again.
+        """
+        step = timedelta(seconds=count / rate)
         with transaction.atomic():
             row = MailServer.objects.select_for_update().get(pk=self.pk)
-            start = max(row.paced_until or now, now)
-            row.paced_until = start + timedelta(seconds=count / rate)
-            row.save(update_fields=["paced_until"])
-        return start
+            paced = row.paced_until or now
+            # Too far ahead: somebody's clock was wrong. Too far behind: nothing was sent.
+            if not now - self.PACE_CREDIT <= paced <= now + max(2 * step, self.PROBE_TIME):
+                paced = now
+            if paced <= now:
+                row.paced_until = paced + step
+                row.save(update_fields=["paced_until"])
+        return paced
 
 
 class WorkerQuerySet(models.QuerySet):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import os
 import signal
 import time
 from typing import Any
@@ -25,12 +26,32 @@ TURN_SECONDS = 60
 # values, no events: a signal handler that sets an event its own process waits for can deadlock.
 cluster_stops = multiprocessing.RawValue("b", 0)
 moved_at = multiprocessing.RawValue("d", 0.0)  # time.monotonic of a worker's last move
+# The workers that are inside a pass, each at the place of its process id.
+at_work = multiprocessing.RawArray("i", 1024)
 
 
 def run_pass() -> dict[str, Any]:
     """Open what is due and send what is planned, as one turn of one worker."""
-    summary = dispatch.run_pass(stopping=_is_stopping, seconds=TURN_SECONDS)
+    pid = os.getpid()
+    at_work[pid % len(at_work)] = pid
+    try:
+        summary = dispatch.run_pass(stopping=_is_stopping, seconds=TURN_SECONDS)
+    finally:
+        at_work[pid % len(at_work)] = 0
     return vars(summary)
+
+
+def is_anybody_at_work() -> bool:
+    """Return whether a worker of this cluster is inside a pass; opening a run may take long."""
+    return any(pid and _is_alive(pid) for pid in at_work)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _is_stopping() -> bool:

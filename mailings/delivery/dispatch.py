@@ -102,17 +102,13 @@ class Turn:
             chunk = self._next_chunk(now)
             if chunk is None:
                 break
-            self._work_on(chunk)
+            self._work_safely(chunk)
         for attempt_id in runs.finished_runs().values_list("pk", flat=True):
             runs.close_run(attempt_id, timezone.now())
 
     def close(self) -> None:
         """End the sessions. What an error left unrecorded stays in the journal."""
-        self._revoke(self.hand)
-        if self.pool:
-            self.pool.close()
-        if self.journal:
-            self.journal.abandon()
+        self._drop_everything()
 
     def _next_chunk(self, now: datetime) -> Chunk | None:
         Chunk.objects.filter(
@@ -129,6 +125,24 @@ class Turn:
             chunks = chunks.filter(pk__in=ledger.overdue_chunks(now).values("pk"))
         self.trouble, self.held, self.breaks, self.refusals = "", "", 0, 0
         return ledger.take_chunk(chunks.select_related("attempt__mailing"), self.worker, now)
+
+    def _work_safely(self, chunk: Chunk) -> None:
+        """Work on a chunk; an error of ours puts it aside, and the others go on."""
+        try:
+            self._work_on(chunk)
+        except Exception:
+            logger.exception("chunk %s of run %s", chunk.pk, chunk.attempt_id)
+            self._drop_everything()
+            ledger.put_aside(chunk, timezone.now())  # Raises where the database is what is down.
+
+    def _drop_everything(self) -> None:
+        self._revoke(self.hand)
+        if self.pool:
+            self.pool.close()
+        if self.journal:
+            self.journal.abandon()
+        self.pool = self.journal = None
+        self.hand, self.results, self.suspects = {}, [], []
 
     def _work_on(self, chunk: Chunk) -> None:
         self.journal = Journal(self.worker, chunk.pk)
@@ -180,15 +194,12 @@ class Turn:
             return room
         if time.monotonic() < self.not_before:
             return 0
-        if not self.not_before:
-            self.ration = max(1, min(room, int(rate * REREAD_SECONDS)))
-            now = timezone.now()
-            wait = (self.state.reserve(self.ration, rate, now) - now).total_seconds()
-            self.not_before = time.monotonic() + wait
-            if wait > 0:
-                return 0
-        self.not_before = 0.0
-        return self.ration
+        ration, now = max(1, min(room, int(rate * REREAD_SECONDS))), timezone.now()
+        start = self.state.reserve(ration, rate, now)
+        if start > now:
+            self.not_before = time.monotonic() + (start - now).total_seconds()
+            return 0
+        return ration
 
     def _submit(self, attempt: Attempt, row: ledger.Claimed, read_at: float) -> None:
         skeleton = self._skeleton(attempt)
@@ -298,8 +309,9 @@ class Turn:
             self._count(result)
         self.results = []
         if self.progress:
-            runs = Attempt.objects.select_related("mailing").defer("html", "text")
-            self.progress(runs.get(pk=chunk.attempt_id))
+            rows = Attempt.objects.select_related("mailing").defer("html", "text")
+            if attempt := rows.filter(pk=chunk.attempt_id).first():
+                self.progress(attempt)
 
     def _count(self, result: Result) -> None:
         name = {

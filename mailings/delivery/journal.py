@@ -12,11 +12,14 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 
+from mailings.delivery.smtp import Closed
 from mailings.delivery.transport import Outcome, Result
 
 
@@ -27,6 +30,13 @@ class Traces:
     answered: dict[int, Result] = field(default_factory=dict)
     handed_over: set[int] = field(default_factory=set)
     found: bool = False
+
+    def add(self, entry: Any) -> None:
+        if isinstance(entry, int):
+            self.handed_over.add(entry)
+            return
+        delivery_id, outcome, code, text = entry
+        self.answered[delivery_id] = Result(Outcome[outcome], code, text)
 
 
 def path_of(worker: str, chunk_id: int) -> Path:
@@ -39,26 +49,42 @@ class Journal:
     def __init__(self, worker: str, chunk_id: int) -> None:
         self.path = path_of(worker, chunk_id)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        # One write call a line with O_APPEND: threads cannot mix their lines.
-        self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        # The kernel lets go of the lock when the process dies: see is_abandoned.
+        self._lock = threading.Lock()
+        # The kernel lets go of the lock when the process dies: see is_abandoned. The file gets
+        # its name only when it is locked, so nobody takes a new one for abandoned.
+        unnamed = self.path.with_suffix(".new")
+        self._file: int | None = os.open(unnamed, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         fcntl.flock(self._file, fcntl.LOCK_EX)
+        unnamed.rename(self.path)
 
     def handed_over(self, delivery_id: int) -> None:
-        os.write(self._file, b"%d\n" % delivery_id)
+        """Note that a letter's body goes out now. Raises `Closed` where it cannot be noted."""
+        if not self._write(b"%d\n" % delivery_id):
+            raise Closed
 
     def answered(self, delivery_id: int, result: Result) -> None:
         line = json.dumps([delivery_id, result.outcome.name, result.code, result.text])
-        os.write(self._file, line.encode() + b"\n")
+        self._write(line.encode() + b"\n")
 
     def close(self) -> None:
         """Forget everything: each line's result is in the database."""
         self.path.unlink(missing_ok=True)
-        os.close(self._file)
+        self.abandon()
 
     def abandon(self) -> None:
         """Leave the lines to whoever takes the chunk over."""
-        os.close(self._file)
+        with self._lock:
+            if self._file is not None:
+                os.close(self._file)
+            self._file = None
+
+    def _write(self, line: bytes) -> bool:
+        # A number of a closed file may belong to another file by now.
+        with self._lock:
+            if self._file is None:
+                return False
+            os.write(self._file, line)
+            return True
 
 
 def is_abandoned(worker: str, chunk_id: int) -> bool:
@@ -84,12 +110,11 @@ def read_traces(worker: str, chunk_id: int) -> Traces:
         return Traces()
     traces = Traces(found=True)
     for line in lines[:-1]:  # A line without its end was being written.
-        entry = json.loads(line)
-        if isinstance(entry, int):
-            traces.handed_over.add(entry)
-        else:
-            delivery_id, outcome, code, text = entry
-            traces.answered[delivery_id] = Result(Outcome[outcome], code, text)
+        try:
+            traces.add(json.loads(line))
+        except (ValueError, KeyError, TypeError):
+            # Damaged, as after a power cut: what it does not name may have gone out.
+            traces.found = False
     return traces
 
 

@@ -22,6 +22,7 @@ from mailings.models import Attempt, Chunk, Delivery, Mailing
 
 # A worker prolongs its lease every few seconds; a dead one's chunks are free after this time.
 LEASE = timedelta(seconds=20)
+REST = timedelta(seconds=60)  # before a chunk that met an error of ours is tried again
 Status = Delivery.Status
 # Nothing was tried: the row goes back as it was.
 NOT_BEGUN = (Outcome.TROUBLE, Outcome.RETURNED)
@@ -64,8 +65,8 @@ def take_chunk(chunks: QuerySet[Chunk], worker: str, now: datetime) -> Chunk | N
         dead_worker = chunk.worker
         chunk.worker, chunk.leased_until = worker, now + LEASE
         chunk.save(update_fields=["worker", "leased_until"])
-    if dead_worker:
         settle_dead_worker(chunk, dead_worker, now)
+    journal.forget(dead_worker, chunk.pk)
     return chunk
 
 
@@ -102,6 +103,12 @@ def hold_run(chunk: Chunk, now: datetime) -> None:
     Chunk.objects.filter(attempt=chunk.attempt_id, due_at__lt=now + wait).update(due_at=now + wait)
 
 
+def put_aside(chunk: Chunk, now: datetime) -> None:
+    """Let a chunk rest that could not be worked on; its next holder reads our journal."""
+    mine = Chunk.objects.filter(pk=chunk.pk, worker=chunk.worker)
+    mine.update(leased_until=None, due_at=now + REST)
+
+
 def rows_of(chunk: Chunk) -> QuerySet[Delivery]:
     return Delivery.objects.filter(
         attempt_id=chunk.attempt_id, pk__range=(chunk.first_id, chunk.last_id)
@@ -111,7 +118,8 @@ def rows_of(chunk: Chunk) -> QuerySet[Delivery]:
 # --- Rows -------------------------------------------------------------------------------------
 
 
-# A letter may go out: the client agrees, the mailing is on and not over, its owner not blocked.
+# A letter may go out: the client agrees, the mailing is on and not over, its owner not blocked,
+# and nobody else has taken the chunk over.
 # The same words serve the claim and every later look. Plain SQL: both run for every letter.
 ALLOWED = """
     EXISTS (SELECT 1 FROM mailings_client c
@@ -121,6 +129,8 @@ ALLOWED = """
                   JOIN accounts_user u ON u.id = m.owner_id
                  WHERE a.id = %(attempt)s AND m.is_active AND u.is_active
                    AND (m.ends_at IS NULL OR m.ends_at > %(now)s))
+    AND EXISTS (SELECT 1 FROM mailings_chunk k
+                 WHERE k.id = %(chunk)s AND k.worker = %(worker)s)
 """
 # By a range of keys and without LIMIT: whatever the planner believes of a table that grew a
 # second ago, it walks the primary key over these few rows.
@@ -141,7 +151,7 @@ def claim(chunk: Chunk, count: int, now: datetime) -> list[Claimed]:
     The chunk remembers how far it was claimed; an empty list means that its end is reached.
     """
     rows: list[tuple] = []
-    params = {"now": to_column(now), "attempt": chunk.attempt_id}
+    params = _rights(chunk, now)
     with connection.cursor() as cursor:
         while not rows and (first := max(chunk.first_id, chunk.claimed_to + 1)) <= chunk.last_id:
             chunk.claimed_to = min(first + count - 1, chunk.last_id)
@@ -155,10 +165,16 @@ def still_allowed(chunk: Chunk, ids: Iterable[int], now: datetime) -> set[int]:
     numbers = ", ".join(map(str, map(int, ids)))
     if not numbers:
         return set()
-    params = {"now": to_column(now), "attempt": chunk.attempt_id}
+    params = _rights(chunk, now)
     with connection.cursor() as cursor:
         cursor.execute(STILL_ALLOWED.format(ids=numbers), params)
         return {row[0] for row in cursor.fetchall()}
+
+
+def _rights(chunk: Chunk, now: datetime) -> dict[str, Any]:
+    """Return the values that ALLOWED asks for."""
+    names = {"attempt": chunk.attempt_id, "chunk": chunk.pk, "worker": chunk.worker}
+    return {"now": to_column(now), **names}
 
 
 def to_column(moment: datetime) -> Any:
@@ -174,7 +190,9 @@ def give_back(ids: Iterable[int]) -> None:
 
 def skip_unwanted(chunk: Chunk, now: datetime) -> None:
     """Close the rows of a chunk that will never go out, each with its reason."""
-    mailing = Mailing.objects.get(attempts=chunk.attempt_id)
+    mailing = Mailing.objects.filter(attempts=chunk.attempt_id).first()
+    if mailing is None:
+        return  # It was deleted, and all its rows with it.
     waiting = rows_of(chunk).filter(status__in=(Status.PLANNED, Status.DEFERRED))
     doubtful = Q(status=Status.DEFERRED, response__in=reasons.IN_DOUBT)
     with transaction.atomic():
@@ -230,12 +248,20 @@ def record(chunk: Chunk, results: list[tuple[Claimed, Result]], now: datetime) -
     bad_words = [result.text for _row, result in others if result.text][-1:]
     words = bad_words or [result.text for _row, result in accepted[:1]] or [""]
     with transaction.atomic(), connection.cursor() as cursor:
+        if others and not _is_ours(chunk):
+            # Whoever took the chunk over decides on its rows. That a letter arrived stays true.
+            not_begun, tried = [], []
         give_back(not_begun)
         sums = Counter(accepted=_record_accepted(accepted, now))
         sums += _record_others(chunk, tried, now)
         numbers = [sums[name] for name in ("accepted", "rejected", "skipped", "unknown")]
         reply = [bool(bad_words), words[0]]
         cursor.execute(ADD, [*numbers, to_column(now), *reply, chunk.attempt_id])
+
+
+def _is_ours(chunk: Chunk) -> bool:
+    mine = Chunk.objects.select_for_update().filter(pk=chunk.pk, worker=chunk.worker)
+    return mine.exists()
 
 
 def _record_accepted(results: list[tuple[Claimed, Result]], now: datetime) -> int:
@@ -311,4 +337,3 @@ def settle_dead_worker(chunk: Chunk, dead_worker: str, now: datetime) -> None:
         results.append((row, result))
     if results:
         record(chunk, results, now)
-    journal.forget(dead_worker, chunk.pk)

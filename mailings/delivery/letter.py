@@ -145,9 +145,9 @@ class Skeleton:
         domain = sender.address.rpartition("@")[2]
         boundary = f"=_vestnik_{hashlib.sha256(content.html.encode()).hexdigest()[:16]}"
         parts = [
-            b"From: " + encode_mailbox(sender.name, sender.address) + b"\r\n",
+            b"From: " + escape_percent(encode_mailbox(sender.name, sender.address)) + b"\r\n",
             b"To: ", self._gap("to", encode_raw),
-            b"\r\nReply-To: " + encode_mailbox(sender.name, sender.reply_to),
+            b"\r\nReply-To: " + escape_percent(encode_mailbox(sender.name, sender.reply_to)),
             b"\r\nSubject: ", *self._subject(content.subject),
             b"\r\nDate: ", self._gap("date", str.encode),
             f"\r\nMessage-ID: <{run}.".encode(), self._gap("delivery_id", str.encode),

@@ -8,6 +8,14 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 STEP_DAYS = {"daily": 1, "weekly": 7}
+# A slot this close to the last one that ran is the same one, moved: by another time zone of the
+# owner, or by an edited start.
+HALF_A_PERIOD = {
+    "once": timedelta(0),
+    "daily": timedelta(hours=12),
+    "weekly": timedelta(days=3.5),
+    "monthly": timedelta(days=14),
+}
 
 
 @dataclass(frozen=True)
@@ -64,9 +72,10 @@ class Timetable:
         if self.ends_at is not None and now >= self.ends_at:
             return None
         number = self.number_at(now)
-        if number >= 0 and (after is None or self.slot(number) > after):
+        taken = after and after + HALF_A_PERIOD[self.periodicity]
+        if number >= 0 and (taken is None or self.slot(number) > taken):
             return self.slot(number)
-        return self.first_after(max(now, after) if after else now)
+        return self.first_after(max(now, taken) if taken else now)
 
     def first_after(self, moment: datetime) -> datetime | None:
         """Return the first slot later than `moment` and before the end, or None."""

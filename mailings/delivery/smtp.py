@@ -15,11 +15,13 @@ from dataclasses import dataclass, field
 from email.utils import parseaddr
 from typing import NamedTuple, Protocol
 
+import idna
 from django.conf import settings
 
 # The stages before the first letter, in their order.
 SETUP = ("connect", "hello", "tls", "login")
-GO_ON = (250, 251, 252, 354)
+# What lets a letter go on at each stage.
+GO_ON = {"reset": (250,), "mail": (250,), "rcpt": (250, 251, 252), "data": (354,)}
 
 REPLY_LINE = re.compile(rb"^(\d{3})(?:([ -])(.*))?$", re.DOTALL)
 MAX_LINE, MAX_REPLY = 4096, 65536  # bytes; RFC 5321 4.5.3.1.5 asks for 512 a line
@@ -43,6 +45,10 @@ class Broken(Exception):
 
 class Closed(Exception):
     """The right to begin a letter ended before its DATA."""
+
+
+class ClosedLate(Closed):
+    """The same, when the server waits for the body already: only leaving it takes that back."""
 
 
 class Letter(Protocol):
@@ -85,7 +91,7 @@ class Server:
             starttls=getattr(settings, "EMAIL_USE_TLS", False),
             tls=getattr(settings, "EMAIL_USE_SSL", False),
             timeout=settings.SMTP_TIMEOUT,
-            sender=parseaddr(settings.DEFAULT_FROM_EMAIL)[1],
+            sender=to_ascii(parseaddr(settings.DEFAULT_FROM_EMAIL)[1]),
         )
 
     @property
@@ -116,7 +122,7 @@ class Connection:
             self.sock = socket.create_connection(address, timeout=self.server.timeout)
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._let_kernel_time_out()
-        except OSError as error:
+        except (OSError, ValueError) as error:  # UnicodeError: no host can have this name
             raise Broken("connect", f"{self.server.name}: {describe(error)}") from error
         if self.server.tls:
             self._secure()
@@ -144,6 +150,10 @@ class Connection:
         self._reset_first = refused is not None
         if refused:
             return refused
+        try:
+            letter.check()
+        except Closed as closed:
+            raise ClosedLate from closed
         body = letter.build()
         if following is not None:
             body += self._begin_behind(following)
@@ -191,6 +201,9 @@ class Connection:
         if self._begun is letter:
             self._begun = None
             return self._read_pipelined(stages)
+        if self._buffer:
+            # Every further reply would be taken for that of another command.
+            raise Broken("mail", f"{self.server.name}: the server said more than it was asked")
         if self._reset_first:
             stages, commands = ["reset", *stages], [b"RSET", *commands]
         if "PIPELINING" in self.extensions:
@@ -220,7 +233,7 @@ class Connection:
         refusals: list[tuple[str, Reply]] = []
         for stage in stages:
             reply = self._read_reply(stage)
-            if reply.code not in GO_ON:
+            if reply.code not in GO_ON[stage]:
                 refusals.append((stage, reply))
             if reply.code == 421:
                 break  # The server closes; no further answer comes.
@@ -239,7 +252,7 @@ class Connection:
                 letter.check()
             self._write(stage, command + b"\r\n")
             reply = self._read_reply(stage)
-            if reply.code not in GO_ON:
+            if reply.code not in GO_ON[stage]:
                 return stage, reply
         return None
 
@@ -325,10 +338,18 @@ class Connection:
         return data
 
 
-def describe(error: OSError) -> str:
+def to_ascii(address: str) -> str:
+    """Return an address with its domain as every server takes it (RFC 5891)."""
+    local, _at, domain = address.rpartition("@")
+    if not domain.isascii():
+        domain = idna.encode(domain, uts46=True).decode()
+    return f"{local}@{domain}"
+
+
+def describe(error: Exception) -> str:
     if isinstance(error, TimeoutError | BlockingIOError):
         return "no answer in time"
-    return error.strerror or str(error) or type(error).__name__
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def readable(line: bytes) -> str:

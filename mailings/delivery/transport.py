@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 import time
@@ -13,7 +14,17 @@ from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from mailings.delivery import reasons
-from mailings.delivery.smtp import SETUP, Broken, Closed, Connection, Reply, Server
+from mailings.delivery.smtp import (
+    SETUP,
+    Broken,
+    Closed,
+    ClosedLate,
+    Connection,
+    Reply,
+    Server,
+)
+
+logger = logging.getLogger("vestnik.delivery")
 
 
 class Outcome(Enum):
@@ -44,7 +55,8 @@ RULES: tuple[tuple[tuple[str, ...], str, str, Outcome], ...] = (
     (("rcpt", "data", "body"), r"50[0234]", r".*", Outcome.LOST),
     # RFC 3463 3.8: security or policy. One such reply is tried later, several in a row mean that
     # the server does not want this mailing.
-    (("rcpt", "data", "body"), r"5..", r"5\.7\.", Outcome.REFUSED),
+    # 5.4.5 and 5.3: a sending limit, or the system is full.
+    (("rcpt", "data", "body"), r"5..", r"5\.(7\.|4\.5|3\.)", Outcome.REFUSED),
     (("rcpt", "data", "body"), r"4..", r".*", Outcome.LATER),
     (("rcpt", "data", "body"), r"5..", r".*", Outcome.NEVER),
     (("body",), r"2..", r".*", Outcome.ACCEPTED),
@@ -84,6 +96,7 @@ class Envelope:
     allowed_until: float
     notes: Notes
     utf8: bool = False
+    on_the_wire: bool = False
 
     def check(self) -> None:
         if time.monotonic() >= self.allowed_until:
@@ -91,6 +104,7 @@ class Envelope:
 
     def handing_over(self) -> None:
         self.notes.handed_over(self.id)
+        self.on_the_wire = True
 
 
 def classify(stage: str, reply: Reply) -> Outcome:
@@ -144,7 +158,7 @@ class Pool:
         envelope = self.inbox.get()
         while envelope is not None:
             following = self._look_ahead(connection)
-            result = self._try(connection, envelope, following)
+            result = self._try_safely(connection, envelope, following)
             if result is None:
                 for left in (envelope, following):
                     if left:
@@ -152,7 +166,6 @@ class Pool:
                 following = None
                 self._closing.wait(self.REST)
             else:
-                envelope.notes.answered(envelope.id, result)
                 self.results.put((envelope, result))
             envelope = following or self.inbox.get()
         self._drop(connection, politely=True)
@@ -169,6 +182,22 @@ class Pool:
             self.inbox.put(None)
         return following
 
+    def _try_safely(
+        self, connection: Connection, envelope: Envelope, following: Envelope | None
+    ) -> Result | None:
+        """Whatever goes wrong with one letter, its result comes and the thread lives on."""
+        try:
+            result = self._try(connection, envelope, following)
+            if result is not None:
+                envelope.notes.answered(envelope.id, result)
+            return result
+        except Exception as error:
+            logger.exception("delivery %s", envelope.id)
+            self._drop(connection, politely=False)
+            if envelope.on_the_wire:
+                return Result(Outcome.DOUBT, None, reasons.ANSWER_LOST)
+            return Result(Outcome.LOST, None, f"{type(error).__name__}: {error}")
+
     def _try(
         self, connection: Connection, envelope: Envelope, following: Envelope | None = None
     ) -> Result | None:
@@ -177,6 +206,9 @@ class Pool:
         try:
             self._ensure_open(connection, envelope)
             return self._send(connection, envelope, following)
+        except ClosedLate:
+            self._drop(connection, politely=False)
+            return Result(Outcome.RETURNED)
         except Closed:
             return Result(Outcome.RETURNED)
         except Broken as broken:
@@ -197,8 +229,14 @@ class Pool:
             return Result(Outcome.NEVER, None, reasons.NO_SMTPUTF8)
         stage, reply = connection.send(envelope, following)
         outcome = classify(stage, reply)
+        if envelope.utf8 and stage == "mail" and outcome is Outcome.TROUBLE and reply.code > 500:
+            # The sender is fine; it is the internationalised recipient that is refused.
+            outcome = Outcome.NEVER if reply.code not in (530, 534, 535, 538) else outcome
         if outcome is Outcome.LOST:
-            raise Broken("data" if stage == "body" else stage, str(reply), reply.code)
+            # A refusal at `body` says that the letter was not taken; a reply that means nothing
+            # there leaves it in doubt.
+            refused = stage != "body" or reply.code >= 400
+            raise Broken("data" if stage == "body" and refused else stage, str(reply), reply.code)
         return Result(outcome, reply.code, str(reply))
 
     def _ensure_open(self, connection: Connection, envelope: Envelope) -> None:

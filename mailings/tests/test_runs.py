@@ -258,8 +258,21 @@ class TestRateLimit:
 
         state = MailServer.objects.create(name="x")
         now = timezone.now()
-        starts = [state.reserve(10, 5.0, now) for _ in range(3)]
-        assert [(start - now).total_seconds() for start in starts] == [0, 2, 4]
+        second = timedelta(seconds=1)
+        asked = [now, now, now + second, now + 2 * second, now + 2.5 * second, now + 4 * second]
+        waits = [(state.reserve(10, 5.0, at) - at).total_seconds() for at in asked]
+        # Ten letters at once, then ten every two seconds; asking in vain takes nothing.
+        assert waits == [0, 2, 1, 0, 1.5, 0]
+
+    def test_a_clock_that_was_wrong_does_not_stop_sending(self, server, due):
+        from mailings.models import MailServer
+
+        now = timezone.now()
+        state = MailServer.objects.create(name="x", paced_until=now + timedelta(days=1))
+        assert state.reserve(10, 5.0, now) <= now
+        state.trouble_since = state.next_try_at = now + timedelta(days=1)
+        state.save()
+        assert state.admits(now)
 
     def test_everything_goes_out_all_the_same(self, server, due, settings):
         settings.MAILING_RATE_LIMIT = 100.0

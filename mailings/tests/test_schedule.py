@@ -97,6 +97,13 @@ class TestNextRun:
         moved = table("once", START + timedelta(days=1))
         assert moved.next_run(START, after=START) == START + timedelta(days=1)
 
+    def test_another_time_zone_does_not_run_the_same_day_twice(self):
+        start = datetime(2026, 1, 5, 7, 0, tzinfo=UTC)
+        ran = datetime(2026, 7, 1, 6, 0, tzinfo=UTC)  # 8:00 in Berlin, as in January
+        assert Timetable(start, "daily", BERLIN).slot(177) == ran
+        moved = Timetable(start, "daily", MOSCOW).next_run(ran + timedelta(hours=3), after=ran)
+        assert moved == datetime(2026, 7, 2, 7, 0, tzinfo=UTC)
+
     def test_earlier_start_does_not(self):
         moved = table("once", START - timedelta(hours=1))
         assert moved.next_run(START, after=START) is None

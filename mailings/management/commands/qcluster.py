@@ -69,7 +69,7 @@ class Clock:
     def stalled(self) -> bool:
         """Return whether work has waited for long while no worker of this host moved."""
         moved_at = max(self.idle_at, tasks.moved_at.value)
-        return time.monotonic() - moved_at > STALL
+        return time.monotonic() - moved_at > STALL and not tasks.is_anybody_at_work()
 
     def stop(self) -> None:
         Worker.objects.filter(name=self.name).delete()
