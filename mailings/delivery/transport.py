@@ -235,7 +235,7 @@ class Pool:
         if outcome is Outcome.LOST:
             # A refusal at `body` says that the letter was not taken; a reply that means nothing
             # there leaves it in doubt.
-            refused = stage != "body" or reply.code >= 400
+            refused = stage != "body" or 400 <= reply.code < 600
             raise Broken("data" if stage == "body" and refused else stage, str(reply), reply.code)
         return Result(outcome, reply.code, str(reply))
 

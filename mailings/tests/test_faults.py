@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import threading
 from datetime import timedelta
 
 import pytest
@@ -11,8 +12,8 @@ import trustme
 from django.utils import timezone
 
 from conftest import make_client, make_mailing
-from mailings.delivery import dispatch, reasons
-from mailings.models import Attempt, MailServer
+from mailings.delivery import dispatch, ledger, reasons
+from mailings.models import Attempt, Client, MailServer
 from mailings.tests.conftest import ledger_of, let_time_pass, make_due, only_run, point_at
 from mailings.tests.servers import (
     CLOSE,
@@ -397,6 +398,69 @@ class TestPeculiarServers:
         dispatch.run_pass()
         assert only_run(again).accepted == 1
         assert server.recipients() == ["иван@xn--e1afmkfd.xn--p1ai"]
+
+
+class TestLyingServer:
+    @pytest.mark.parametrize("reply", [b"354 Go on\r\n", b"199 What\r\n", b"999 Ok\r\n"])
+    def test_a_reply_that_means_nothing_leaves_the_letter_in_doubt(self, server, owner, reply):
+        due = make_due(owner, 5, in_doubt="leave")
+        server.fail("body", reply, to="c2@example.com", times=1)
+        dispatch.run_pass()
+        assert ledger_of(due)["c2@example.com"] == "unknown"
+        assert server.recipients().count("c2@example.com") == 1
+
+    def test_one_reply_too_many_does_not_shift_the_others(self, server, owner):
+        due = make_due(owner, 5)
+        server.extensions = ()
+        server.fail("body", b"250 Ok\r\n250 Ok again\r\n", to="c2@example.com", times=1)
+        server.fail("rcpt", NEVER, to="c3@example.com")
+        dispatch.run_pass()
+        states = ledger_of(due)
+        assert states.pop("c3@example.com") == "rejected"
+        assert set(states.values()) == {"accepted"}
+        assert len(server.letters) == 4
+
+    def test_agreement_at_the_wrong_place_sends_no_body(self, server, due):
+        server.fail("data", b"250 Ok\r\n", to="c2@example.com", times=1)
+        dispatch.run_pass()
+        assert ledger_of(due)["c2@example.com"] == "deferred"
+        assert not any("Subject" in command for command in server.commands)
+
+    def test_354_that_comes_after_an_unsubscription(self, server, owner, settings):
+        settings.SMTP_TIMEOUT = 20
+        due = make_due(owner, 1)
+        begun, go_on = threading.Event(), threading.Event()
+
+        def hold(stage: str, _recipient: str) -> None:
+            if stage == "data":
+                begun.set()
+                go_on.wait(20)
+
+        server.before = hold
+        looks = []
+        plain = ledger.still_allowed
+
+        def look(chunk, ids, now):
+            if begun.is_set() and not looks:
+                Client.objects.get().unsubscribe()
+            looks.append(plain(chunk, ids, now))
+            if looks[-1] == set():
+                go_on.set()
+            return looks[-1]
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ledger, "still_allowed", look)
+            dispatch.run_pass()
+        assert server.letters == []
+        assert ledger_of(due) == {"c0@example.com": "skipped"}
+
+    def test_internationalised_recipient_refused_at_mail(self, server, owner):
+        client = make_client(owner, "иван@example.com")
+        due = make_mailing(owner, clients=[client], starts_at=timezone.now())
+        server.fail("mail", b"555 5.6.7 Not here\r\n")
+        dispatch.run_pass()
+        assert ledger_of(due) == {"иван@example.com": "rejected"}
+        assert MailServer.objects.get().trouble_since is None
 
 
 class TestOthersGoOn:

@@ -1,0 +1,172 @@
+"""Who holds a chunk, and what the ledger believes of whom."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from conftest import make_client, make_mailing
+from mailings.delivery import dispatch, journal, ledger, reasons, runs
+from mailings.delivery.smtp import Closed
+from mailings.delivery.transport import Outcome, Result
+from mailings.models import Mailing
+from mailings.tests.conftest import ledger_of, make_due, only_run
+
+
+@pytest.fixture
+def chunk(due):
+    """The chunk of a run of five, held by a worker that has claimed all of it."""
+    now = timezone.now()
+    runs.open_due(now)
+    chunk = ledger.take_chunk(ledger.free_chunks(now), "first", now)
+    chunk.rows = ledger.claim(chunk, 10, now)
+    return chunk
+
+
+def take_over(chunk, worker: str = "second"):
+    """Let the lease end and another worker take the chunk."""
+    now = timezone.now()
+    type(chunk).objects.filter(pk=chunk.pk).update(leased_until=now - timedelta(seconds=1))
+    return ledger.take_chunk(ledger.free_chunks(now), worker, now)
+
+
+def statuses(due: Mailing) -> list[str]:
+    return [status for _email, status in sorted(ledger_of(due).items())]
+
+
+class TestLostLease:
+    def test_nothing_more_begins(self, due, chunk):
+        ids = [row.id for row in chunk.rows]
+        assert ledger.still_allowed(chunk, ids, timezone.now())
+        take_over(chunk)
+        assert ledger.still_allowed(chunk, ids, timezone.now()) == set()
+        chunk.claimed_to = 0
+        assert ledger.claim(chunk, 10, timezone.now()) == []
+        assert not ledger.renew_lease(chunk, timezone.now())
+
+    def test_what_was_accepted_stays_accepted(self, due, chunk):
+        take_over(chunk)
+        ledger.record(chunk, [(chunk.rows[0], Result(Outcome.ACCEPTED, 250, "Ok"))], timezone.now())
+        assert statuses(due)[0] == "accepted"
+        assert only_run(due).accepted == 1
+
+    @pytest.mark.parametrize("outcome", [Outcome.RETURNED, Outcome.NEVER, Outcome.DOUBT])
+    def test_everything_else_is_the_new_holders(self, due, chunk, outcome):
+        second = take_over(chunk)
+        ledger.claim(second, 10, timezone.now())
+        before = statuses(due)
+        ledger.record(chunk, [(chunk.rows[0], Result(outcome, 550, "No"))], timezone.now())
+        assert statuses(due) == before
+
+    def test_rows_that_nobody_holds_are_settled_by_the_next(self, due, chunk):
+        type(chunk).objects.filter(pk=chunk.pk).update(worker="", leased_until=None)
+        take_over(chunk)
+        assert set(statuses(due)) == {"deferred"}
+
+
+class TestJournal:
+    def test_only_letters_without_an_answer_are_in_doubt(self, due, chunk):
+        notes = journal.Journal("first", chunk.pk)
+        refused, wired = chunk.rows[0], chunk.rows[1]
+        notes.handed_over(refused.id)
+        notes.answered(refused.id, Result(Outcome.NEVER, 550, "No such user"))
+        notes.handed_over(wired.id)
+        assert not journal.is_abandoned("first", chunk.pk)
+        notes.abandon()
+        assert journal.is_abandoned("first", chunk.pk)
+        take_over(chunk)
+        assert statuses(due) == ["rejected", "deferred", "planned", "planned", "planned"]
+        assert only_run(due).deliveries.get(status="deferred").response == reasons.WORKER_DIED
+        assert not journal.path_of("first", chunk.pk).exists()
+
+    def test_a_damaged_one_leaves_what_it_does_not_name_in_doubt(self, due, chunk):
+        notes = journal.Journal("first", chunk.pk)
+        notes.answered(chunk.rows[0].id, Result(Outcome.NEVER, 550, "No such user"))
+        notes.abandon()
+        with journal.path_of("first", chunk.pk).open("ab") as file:
+            file.write(b"\0\0\0\0\n{}\n")
+        take_over(chunk)
+        assert statuses(due) == ["rejected", *["deferred"] * 4]
+
+    def test_without_one_everything_is_in_doubt(self, due, chunk):
+        take_over(chunk)
+        assert set(statuses(due)) == {"deferred"}
+
+    def test_a_closed_one_writes_nowhere_and_lets_nothing_out(self, tmp_path, chunk):
+        notes = journal.Journal("first", chunk.pk)
+        notes.abandon()
+        other = (tmp_path / "other").open("wb")  # It may get the number of the closed file.
+        notes.answered(1, Result(Outcome.ACCEPTED, 250, "Ok"))
+        with pytest.raises(Closed):
+            notes.handed_over(1)
+        other.close()
+        assert (tmp_path / "other").read_bytes() == b""
+
+
+class TestErrorsOfOurs:
+    @pytest.mark.parametrize("name", ["Sale 50% off", "%s %(x)s %", "100 %"])
+    def test_percent_signs_in_names(self, server, owner, name):
+        owner.company = name
+        owner.save()
+        due = make_due(owner, 2)
+        dispatch.run_pass()
+        assert only_run(due).status == "success"
+        assert b"From: " + f'"{name}" <'.encode() in server.letters[0][1]
+
+    def test_a_journal_that_cannot_be_written_hangs_nothing(self, server, due, monkeypatch):
+        def fail(*_args: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(journal.Journal, "handed_over", fail)
+        dispatch.run_pass()
+        assert server.letters == []
+        assert set(ledger_of(due).values()) == {"planned"}
+        assert "No space left" in only_run(due).server_response
+
+    def test_a_host_that_cannot_be_one_is_trouble(self, server, due, settings):
+        settings.EMAIL_HOST = "mail..example.com"
+        assert dispatch.run_pass().trouble
+        assert set(ledger_of(due).values()) == {"planned"}
+
+    def test_one_chunk_with_an_error_does_not_stop_the_others(
+        self, server, owner, stranger, monkeypatch
+    ):
+        bad, good = make_due(owner, 3), make_due(stranger, 3, domain="other.test")
+        plain = ledger.claim
+
+        def fail_for_bad(chunk, *args):
+            if chunk.attempt.mailing_id == bad.pk:
+                raise ValueError("a defect")
+            return plain(chunk, *args)
+
+        monkeypatch.setattr(ledger, "claim", fail_for_bad)
+        dispatch.run_pass()
+        assert only_run(good).status == "success"
+        monkeypatch.setattr(ledger, "claim", plain)
+        only_run(bad).chunks.update(due_at=timezone.now())
+        dispatch.run_pass()
+        assert only_run(bad).status == "success"
+
+    def test_mailing_deleted_during_its_run(self, server, owner, stranger):
+        bad, good = make_due(owner, 3), make_due(stranger, 3, domain="other.test")
+        now = timezone.now()
+        runs.open_due(now)
+        chunk = ledger.take_chunk(ledger.free_chunks(now), "me", now)
+        assert chunk.attempt.mailing_id == bad.pk
+        rows = ledger.claim(chunk, 10, now)
+        bad.delete()
+        ledger.record(chunk, [(row, Result(Outcome.ACCEPTED, 250, "Ok")) for row in rows], now)
+        ledger.skip_unwanted(chunk, now)
+        ledger.release_chunk(chunk, now)
+        dispatch.run_pass()
+        assert only_run(good).status == "success"
+
+
+def test_owner_deleted_with_everything(server, owner):
+    make_mailing(owner, clients=[make_client(owner)], starts_at=timezone.now())
+    runs.open_due(timezone.now())
+    owner.delete()
+    assert dispatch.run_pass().accepted == 0
+    assert server.letters == []
