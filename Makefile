@@ -4,7 +4,7 @@ PY = .venv/bin/python
 DATABASE_URL ?= postgres://postgres@127.0.0.1:5432/vestnik
 REDIS_URL ?= redis://127.0.0.1:6379/0
 
-.PHONY: run test test-services lint extract-messages messages
+.PHONY: run test test-services bench lint extract-messages messages
 
 run: .venv/runtime
 	@$(PY) site/run.py
@@ -14,6 +14,9 @@ test: .venv/development
 
 test-services: .venv/development
 	DATABASE_URL=$(DATABASE_URL) REDIS_URL=$(REDIS_URL) $(PY) -m pytest
+
+bench: .venv/runtime
+	$(PY) bench/load.py
 
 lint: .venv/development
 	.venv/bin/ruff check . && .venv/bin/ruff format --check .

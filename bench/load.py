@@ -6,7 +6,7 @@ beside it: smtp-source (Postfix's load generator) with as many connections, and 
 `send_messages` over one connection. Settings by environment:
 
     BENCH_N            letters (20000)
-    BENCH_DATABASES    "sqlite postgres" where PostgreSQL and Redis answer, else "sqlite"
+    BENCH_DATABASES    "postgres sqlite" where PostgreSQL and Redis answer, else "sqlite"
     BENCH_WORKERS      worker processes (2)
     BENCH_CONNECTIONS  connections of each (4)
 """
@@ -172,7 +172,6 @@ Message.objects.create(
 """
 
 START = """
-from time import monotonic
 mailing = Mailing.objects.create(owner=User.objects.get(), name="bench", all_clients=True,
                                  message=Message.objects.get(), starts_at=timezone.now())
 result = mailing.pk
