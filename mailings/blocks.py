@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 # The room for pictures within a letter of 600 pixels.
 PICTURE_WIDTH = 536
+# Lists within lists; the editor itself allows fewer.
+DEEPEST_LIST = 10
 
 
 # --- What a block may hold ------------------------------------------------------------------
@@ -69,6 +72,13 @@ def check_text(source: str) -> None:
     for address in re.findall(r'<a\s[^>]*\bhref="([^"]*)"', source):
         check_link(address, ("http", "https", "mailto"))
     check_fields(source)
+
+
+def check_nesting(content: str | None) -> None:
+    """Refuse lists so deep that turning them into HTML would take all the memory there is."""
+    blocks_of_text = (json.loads(content or "null") or {}).get("blocks", [])
+    if not all(0 <= block.get("depth", 0) <= DEEPEST_LIST for block in blocks_of_text):
+        raise ValueError("The lists of this text are too deep.")
 
 
 def check_parts(value: StructValue, **checks: Any) -> None:
@@ -150,10 +160,28 @@ class ButtonBlock(blocks.StructBlock):
         return value
 
 
+class UnreadableText(RichText):
+    """Stands for data that no editor of ours sends until the form refuses it."""
+
+
 class TextBlock(blocks.RichTextBlock):
     """Formatted text. An editor that was left empty hands over an empty paragraph."""
 
+    def value_from_datadict(
+        self, data: Mapping[str, Any], files: Mapping[str, Any], prefix: str
+    ) -> RichText:
+        try:
+            check_nesting(data.get(prefix))
+            value = super().value_from_datadict(data, files, prefix)
+            value.source.encode()  # Half of a surrogate pair cannot be stored.
+        except Exception:  # noqa: BLE001 - Wagtail's converter believes whatever it is sent
+            return UnreadableText("")
+        return value
+
     def clean(self, value: RichText) -> RichText:
+        if isinstance(value, UnreadableText):
+            message = gettext("This text could not be read. Please write it again.")
+            raise ValidationError(message, code="unreadable")
         value = super().clean(value)
         if self.required and not strip_tags(value.source).strip():
             raise ValidationError(self.field.error_messages["required"])

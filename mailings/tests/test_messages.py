@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 from django.urls import reverse
 
@@ -22,6 +25,27 @@ def flat(error) -> str:
     if parts:
         return " ".join(f"{name}: {flat(each)}" for name, each in parts.items())
     return " ".join(error.messages)
+
+
+def draft(block: dict[str, Any]) -> str:
+    """Return a text of one block as an editor, or somebody who plays one, would send it."""
+    plain = {"key": "a", "text": "Hello", "type": "unstyled", "depth": 0}
+    plain |= {"inlineStyleRanges": [], "entityRanges": []}
+    return json.dumps({"blocks": [plain | block], "entityMap": {}})
+
+
+UNREADABLE = [
+    pytest.param("{", id="no JSON"),
+    pytest.param("[1]", id="another JSON"),
+    pytest.param("[" * 5000, id="brackets within brackets"),
+    pytest.param('{"blocks": 3}', id="no blocks"),
+    pytest.param(draft({"text": "\ud800"}), id="half of a surrogate pair"),
+    pytest.param(
+        draft({"entityRanges": [{"key": 7, "offset": 0, "length": 1}]}), id="unknown entity"
+    ),
+    pytest.param(draft({"type": "unordered-list-item", "depth": 10**9}), id="deep list"),
+    pytest.param(draft({"type": "unordered-list-item", "depth": -1}), id="list above the text"),
+]
 
 
 class TestOwner:
@@ -185,6 +209,25 @@ class TestForm:
         assert response.status_code == 200
         assert "body" in response.context["form"].errors
 
+    @pytest.mark.parametrize("content", UNREADABLE)
+    def test_a_text_that_no_editor_sends_is_refused_beside_it(self, browser, owner, content):
+        data = message_data(text("<p>Fine</p>"), ("text", content))
+        response = browser(owner).post(reverse("message:add"), data)
+        assert block_errors(response) == {1: "This text could not be read. Please write it again."}
+        fine, _refused = response.context["form"]["body"].value()
+        assert "Fine" in fine.value.source
+        assert not Message.objects.exists()
+
+    @pytest.mark.parametrize("content", UNREADABLE)
+    def test_a_text_that_no_editor_sends_is_not_previewed(self, browser, owner, content):
+        url = reverse("message:preview_on_add")
+        response = browser(owner).post(url, message_data(("text", content)))
+        assert response.json() == {"is_valid": False, "is_available": False}
+
+    def test_lists_within_lists_are_accepted(self, browser, owner):
+        data = message_data(("text", draft({"type": "unordered-list-item", "depth": 4})))
+        assert browser(owner).post(reverse("message:add"), data).status_code == 302
+
     def test_a_letter_that_programs_would_cut_is_refused(self, browser, owner):
         data = message_data(text("<p>" + "long " * 20_000 + "</p>"))
         response = browser(owner).post(reverse("message:add"), data)
@@ -217,6 +260,12 @@ class TestLinkChooser:
         data = {"external-link-chooser-url": url}
         step = browser(owner).post(reverse("message:web_link"), data).json()["step"]
         assert step == "external_link"
+
+    @pytest.mark.parametrize("data", [{}, {"external-link-chooser-url": " "}])
+    def test_it_asks_again_where_there_is_none(self, browser, owner, data):
+        answer = browser(owner).post(reverse("message:web_link"), data).json()
+        assert answer["step"] == "external_link"
+        assert "This field is required." in answer["html"]
 
     def test_it_takes_mail_addresses(self, browser, owner):
         data = {"email-link-chooser-email_address": "me@example.com"}
