@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from urllib.parse import unquote_to_bytes
 
@@ -34,7 +35,7 @@ class OutageMiddleware:
 
 
 class PlainInputMiddleware:
-    """Refuse what is too large (413), NUL anywhere and forms that are not UTF-8 (400).
+    """Refuse what is too large (413) or of no known length, NUL and forms not in UTF-8 (400).
 
     PostgreSQL cannot store NUL in text, and Django reads undecodable bytes as replacement
     letters, which would be stored in place of what was typed.
@@ -44,10 +45,17 @@ class PlainInputMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        if has_broken_length(request):
+            return errors.bad_request(request)
         refuse_too_large(request)
         if has_broken_address(request) or has_broken_form(request):
             return errors.bad_request(request)
         return self.get_response(request)
+
+
+def has_broken_length(request: HttpRequest) -> bool:
+    # Longer numbers are no size of anything, and Python refuses to read the longest.
+    return not re.fullmatch(r"[0-9]{0,18}", request.META.get("CONTENT_LENGTH") or "")
 
 
 def refuse_too_large(request: HttpRequest) -> None:

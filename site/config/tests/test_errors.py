@@ -69,6 +69,13 @@ class TestBrokenInput:
         response = browser().post(LOGIN, {"login": "почта+1@пример.рф", "password": "%00 100%"})
         assert response.status_code == 200
 
+    @pytest.mark.parametrize("length", ["abc", "5, 5", "-1", "+5", "1_0", "9" * 5000, "٣"])
+    def test_length_that_is_no_number(self, browser, length):
+        self.check(browser().get("/", CONTENT_LENGTH=length))
+
+    def test_post_to_an_address_without_its_last_slash(self, browser):
+        assert browser().post("/documents/abc/abc").status_code in {301, 404}
+
     def test_file_may_hold_anything(self, browser):
         file = SimpleUploadedFile("a.bin", b"\x00\xff\xfe")
         assert browser().post(LOGIN, {"login": "a@example.com", "file": file}).status_code == 200
