@@ -279,10 +279,12 @@ class MailingForm(OwnedModelForm):
             self.add_error("lists", _("There are no clients in what you chose."))
 
     def save(self, commit: bool = True) -> Mailing:
-        if "is_active" in self.changed_data:
-            self.instance.disabled_by = None if self.instance.is_active else self.for_user
-            self.instance.disabled_reason = ""
-        return super().save(commit)
+        """Save; who used the switch is kept and logged as where a button was pressed."""
+        mailing = super().save(commit)
+        if commit and "is_active" in self.changed_data:
+            switch = mailing.switch_on if mailing.is_active else mailing.switch_off
+            switch(by=self.for_user)
+        return mailing
 
 
 class SwitchOffForm(forms.Form):

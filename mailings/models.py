@@ -26,11 +26,12 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 from wagtail.admin.panels import FieldPanel
 from wagtail.fields import StreamField
+from wagtail.log_actions import log
 from wagtail.models import PreviewableMixin, ReferenceIndex, RevisionMixin
 
+from accounts.validators import validate_address, validate_line
 from mailings.blocks import LetterBlock
 from mailings.delivery import schedule
-from mailings.validators import validate_address, validate_line
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
@@ -462,6 +463,7 @@ class Mailing(Owned):
             raise PermissionError("Somebody else switched this mailing off.")
         self.is_active, self.disabled_by, self.disabled_reason = False, by, reason
         self.save(update_fields=["is_active", "disabled_by", "disabled_reason", "updated_at"])
+        log(self, "mailings.switch_off", user=by, data={"reason": reason} if reason else None)
 
     def switch_on(self, *, by: User) -> None:
         """Let the mailing go on.
@@ -472,6 +474,7 @@ class Mailing(Owned):
             raise PermissionError("Somebody else switched this mailing off.")
         self.is_active, self.disabled_by, self.disabled_reason = True, None, ""
         self.save()
+        log(self, "mailings.switch_on", user=by)
         # A run that stood still has no due slot of its own.
         from mailings import tasks
 

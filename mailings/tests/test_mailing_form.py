@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.urls import reverse
 from django.utils import timezone
+from wagtail.models import ModelLogEntry
 from wagtail.users.models import UserProfile
 
 from conftest import make_client, make_mailing, make_message
@@ -299,6 +300,18 @@ class TestEditing:
         edit(browser, owner, mailing, data)
         mailing.refresh_from_db()
         assert (mailing.is_active, mailing.disabled_by) == (True, None)
+
+    def test_the_switch_in_the_form_leaves_the_same_trace_as_the_button(
+        self, browser, owner, mailing, data
+    ):
+        off = {name: value for name, value in data.items() if name != "is_active"}
+        for form in (off, data, data):
+            edit(browser, owner, mailing, form)
+        entries = ModelLogEntry.objects.filter(action__startswith="mailings.switch")
+        actions = entries.order_by("pk").values_list("action", "user")
+        assert list(actions) == [
+            ("mailings.switch_off", owner.pk), ("mailings.switch_on", owner.pk)
+        ]  # fmt: skip
 
     def test_nothing_is_half_saved(self, browser, owner, mailing, data, monkeypatch):
         def fail(*args, **kwargs):

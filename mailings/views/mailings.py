@@ -26,7 +26,6 @@ from wagtail.admin.ui.tables import Column, NumberColumn, TitleColumn
 from wagtail.admin.views.generic.base import WagtailAdminTemplateMixin
 from wagtail.admin.views.reports import ReportView
 from wagtail.admin.widgets.button import Button, HeaderButton
-from wagtail.log_actions import log
 
 from accounts.models import User
 from mailings import reports
@@ -247,8 +246,8 @@ class SwitchMixin(owned.OwnedRowsMixin):
         rows = super().get_owned_rows().select_related("owner")
         return rows.select_for_update(of=("self",)) if self.request.method == "POST" else rows
 
-    def done(self, mailing: Mailing, action: str, **data: str) -> HttpResponse:
-        log(mailing, f"mailings.{action}", user=self.request.user, data=data or None)
+    def done(self, mailing: Mailing, words: str) -> HttpResponse:
+        messages.success(self.request, words)
         return redirect("mailing:inspect", mailing.pk)
 
     def refuse(self, mailing: Mailing) -> HttpResponse:
@@ -266,8 +265,7 @@ class SwitchOnView(SwitchMixin, View):
             mailing.switch_on(by=request.user)
         except PermissionError:
             return self.refuse(mailing)
-        messages.success(request, gettext("The mailing is switched on."))
-        return self.done(mailing, "switch_on")
+        return self.done(mailing, gettext("The mailing is switched on."))
 
 
 class SwitchOffView(SwitchMixin, WagtailAdminTemplateMixin, FormView):
@@ -304,8 +302,7 @@ class SwitchOffView(SwitchMixin, WagtailAdminTemplateMixin, FormView):
             self.mailing.switch_off(by=self.request.user, reason=reason)
         except PermissionError:
             return self.refuse(self.mailing)
-        messages.success(self.request, gettext("The mailing is switched off."))
-        return self.done(self.mailing, "switch_off", reason=reason)
+        return self.done(self.mailing, gettext("The mailing is switched off."))
 
     def get_page_subtitle(self) -> str:
         return str(self.mailing)
