@@ -144,18 +144,33 @@ class Client(Owned):
             self.unsubscribed_at = Suppression.objects.moment(self.owner_id, self.email)
         super().save(*args, **kwargs)
 
-    def unsubscribe(self) -> None:
-        """Stop all letters of the owner to this address, also if the client is added anew."""
-        now = timezone.now()
-        with transaction.atomic():
-            Client.objects.filter(pk=self.pk, unsubscribed_at=None).update(unsubscribed_at=now)
-            Suppression.objects.add(self.owner_id, self.email, now)
+    def unsubscribe(self, address: str = "") -> None:
+        """Stop all letters of the owner to this address, also if the client is added anew.
 
-    def resubscribe(self) -> None:
-        """Take back an unsubscription, at the client's own wish."""
+        An address that the client had once, and has no more, does not stop letters to the new one.
+        """
+        now, address = timezone.now(), address or self.email
         with transaction.atomic():
-            Suppression.objects.remove(self.owner_id, self.email)
-            Client.objects.filter(pk=self.pk).update(unsubscribed_at=None)
+            Suppression.objects.add(self.owner_id, address, now)
+            self.namesakes(address).filter(unsubscribed_at=None).update(unsubscribed_at=now)
+
+    def resubscribe(self, address: str = "") -> None:
+        """Take back an unsubscription, at the client's own wish."""
+        address = address or self.email
+        with transaction.atomic():
+            Suppression.objects.remove(self.owner_id, address)
+            self.namesakes(address).update(unsubscribed_at=None)
+
+    def refuses(self, address: str) -> bool:
+        """Return whether this address, which the client has or once had, gets no letters."""
+        if address.lower() == self.email.lower():
+            return self.unsubscribed_at is not None
+        return Suppression.objects.moment(self.owner_id, address) is not None
+
+    def namesakes(self, address: str) -> ClientQuerySet:
+        """Return the owner's client who has this address now, whatever its case."""
+        rows = Client.objects.alias(address=Lower("email"))
+        return rows.filter(owner_id=self.owner_id, address=Lower(models.Value(address)))
 
     @property
     def list_names(self) -> str:
@@ -165,18 +180,24 @@ class Client(Owned):
 class SuppressionManager(models.Manager):
     def moment(self, owner_id: int, email: str) -> datetime | None:
         """Return when this address refused the owner's letters, or None."""
-        rows = self.filter(owner_id=owner_id, address_hash=hash_address(email))
+        rows = self.of(owner_id, email).order_by("created_at")
         return rows.values_list("created_at", flat=True).first()
 
     def add(self, owner_id: int, email: str, moment: datetime) -> None:
         self.get_or_create(
             owner_id=owner_id,
-            address_hash=hash_address(email),
+            address_hash=hash_address(email, settings.SECRET_KEY),
             defaults={"created_at": moment},
         )
 
     def remove(self, owner_id: int, email: str) -> None:
-        self.filter(owner_id=owner_id, address_hash=hash_address(email)).delete()
+        self.of(owner_id, email).delete()
+
+    def of(self, owner_id: int, email: str) -> models.QuerySet[Suppression]:
+        """Return the rows of an address, also those made with an earlier key."""
+        keys = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+        hashes = [hash_address(email, key) for key in keys]
+        return self.filter(owner_id=owner_id, address_hash__in=hashes)
 
 
 class Suppression(models.Model):
@@ -198,10 +219,10 @@ class Suppression(models.Model):
         return f"suppression {self.pk}"
 
 
-def hash_address(email: str) -> str:
+def hash_address(email: str, key: str) -> str:
     """Return a keyed hash of an address, the same whatever its case."""
-    key = settings.SECRET_KEY.encode()
-    return hmac.new(key, b"suppression:" + email.lower().encode(), hashlib.sha256).hexdigest()
+    address = b"suppression:" + email.lower().encode()
+    return hmac.new(key.encode(), address, hashlib.sha256).hexdigest()
 
 
 class Picture(Owned):

@@ -20,8 +20,12 @@ SEAL_BYTES = 16
 
 
 def make_token(client_id: int, attempt_id: int) -> str:
+    return _seal(client_id, attempt_id, settings.SECRET_KEY)
+
+
+def _seal(client_id: int, attempt_id: int, secret: str) -> str:
     ids = IDS.pack(client_id, attempt_id)
-    seal = hashlib.blake2b(ids, key=_key(settings.SECRET_KEY), digest_size=SEAL_BYTES).digest()
+    seal = hashlib.blake2b(ids, key=_key(secret), digest_size=SEAL_BYTES).digest()
     return base64.urlsafe_b64encode(ids + seal).decode().rstrip("=")
 
 
@@ -32,7 +36,10 @@ def read_token(token: str) -> tuple[int, int]:
         client_id, attempt_id = IDS.unpack(raw[: IDS.size])
     except (binascii.Error, UnicodeError, struct.error) as error:
         raise ValueError("This is no unsubscribe token.") from error
-    if not hmac.compare_digest(make_token(client_id, attempt_id), token):
+    # Letters that were sent with an earlier key lie in mailboxes for years.
+    secrets = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+    sealed = (_seal(client_id, attempt_id, secret) for secret in secrets)
+    if not any(hmac.compare_digest(right, token) for right in sealed):
         raise ValueError("The seal of this unsubscribe token is wrong.")
     return client_id, attempt_id
 

@@ -4,7 +4,7 @@ import pytest
 from django.utils import timezone
 
 from conftest import make_client, make_mailing
-from mailings.models import Attempt, Client, Suppression
+from mailings.models import Attempt, Client, Delivery, Suppression
 from mailings.unsubscribe import make_token, read_token, unsubscribe_url
 
 ONE_CLICK = "List-Unsubscribe=One-Click"
@@ -61,6 +61,13 @@ class TestToken:
         settings.SECRET_KEY = "another" * 10
         with pytest.raises(ValueError, match="seal"):
             read_token(token)
+
+    def test_one_of_an_earlier_key_is_still_read(self, settings):
+        token = make_token(7, 8)
+        settings.SECRET_KEY_FALLBACKS = ["older" * 10, settings.SECRET_KEY]
+        settings.SECRET_KEY = "another" * 10
+        assert read_token(token) == (7, 8)
+        assert make_token(7, 8) != token
 
     def test_the_address_is_absolute(self, settings):
         settings.SITE_URL = "http://testserver"
@@ -157,6 +164,84 @@ class TestUnsubscribing:
     def test_coming_back_takes_a_post(self, browser, client, address):
         browser().post(address)
         assert browser().get(address + "again/").status_code == 302
+        assert is_unsubscribed(client)
+
+
+class TestAddressThatChanged:
+    """The letter went to marina@; its owner has given the client another address since."""
+
+    @pytest.fixture
+    def address(self, client) -> str:
+        attempt = Attempt.objects.create(
+            mailing=make_mailing(client.owner, clients=[client]), slot=timezone.now()
+        )
+        Delivery.objects.create(attempt=attempt, client=client, email=client.email)
+        return f"/u/{make_token(client.pk, attempt.pk)}/"
+
+    def change(self, client: Client, email: str = "new@example.com") -> None:
+        client.email = email
+        client.save()
+
+    def test_the_page_shows_the_address_of_the_letter(self, browser, client, address):
+        self.change(client)
+        page = browser().get(address).text
+        assert "m•••@example.com" in page
+        assert "n•••@example.com" not in page
+
+    def test_the_old_one_is_unsubscribed_and_not_the_new_one(self, browser, client, address):
+        self.change(client)
+        assert "You are unsubscribed" in browser().post(address).text
+        assert "You are unsubscribed" in browser().get(address).text
+        assert not is_unsubscribed(client)
+        assert Suppression.objects.moment(client.owner_id, "marina@example.com")
+        assert not Suppression.objects.moment(client.owner_id, "new@example.com")
+
+    def test_the_old_one_gets_no_letters_once_it_is_back(self, browser, client, address):
+        self.change(client)
+        browser().post(address)
+        assert is_unsubscribed(make_client(client.owner, "Marina@example.com"))
+
+    def test_whoever_has_the_old_one_now_is_unsubscribed(self, browser, client, address):
+        self.change(client)
+        other = make_client(client.owner, "MARINA@example.com")
+        browser().post(address)
+        assert is_unsubscribed(other)
+        assert not is_unsubscribed(client)
+
+    def test_the_old_one_can_come_back_alone(self, browser, client, address):
+        self.change(client)
+        client.unsubscribe()
+        browser().post(address)
+        assert "You are subscribed again" in browser().post(address + "again/").text
+        assert "Unsubscribe?" in browser().get(address).text
+        assert is_unsubscribed(client)
+
+    def test_another_case_is_no_other_address(self, browser, client, address):
+        self.change(client, "MARINA@Example.com")
+        browser().post(address)
+        assert is_unsubscribed(client)
+
+
+class TestNewSecretKey:
+    def change_key(self, settings) -> None:
+        settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
+        settings.SECRET_KEY = "another" * 10
+
+    def test_an_address_still_refuses_letters(self, client, settings):
+        client.unsubscribe()
+        client.delete()
+        self.change_key(settings)
+        assert is_unsubscribed(make_client(client.owner, "marina@example.com"))
+
+    def test_it_can_still_come_back(self, client, settings):
+        client.unsubscribe()
+        self.change_key(settings)
+        client.resubscribe()
+        assert not Suppression.objects.exists()
+
+    def test_links_of_letters_sent_before_still_work(self, browser, client, address, settings):
+        self.change_key(settings)
+        assert browser().post(address).status_code == 200
         assert is_unsubscribed(client)
 
 

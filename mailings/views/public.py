@@ -24,13 +24,16 @@ class ClientPage(View):
     """
 
     client: Client | None
+    # Where the letter went: the client's row may hold another address by now.
+    address: str
 
     def setup(self, request: HttpRequest, *args: str, **kwargs: str) -> None:
         super().setup(request, *args, **kwargs)
-        self.client = find_client(kwargs["token"])
+        self.client, self.address = find_client(kwargs["token"])
 
     def show(self, state: str) -> HttpResponse:
-        return render_page(self.request, state, self.client, token=self.kwargs["token"])
+        token = self.kwargs["token"]
+        return render_page(self.request, state, self.client, self.address, token)
 
 
 class UnsubscribeView(ClientPage):
@@ -39,12 +42,12 @@ class UnsubscribeView(ClientPage):
     def get(self, request: HttpRequest, token: str) -> HttpResponse:
         if self.client is None:
             return self.show("gone")
-        return self.show("unsubscribed" if self.client.unsubscribed_at else "ask")
+        return self.show("unsubscribed" if self.client.refuses(self.address) else "ask")
 
     def post(self, request: HttpRequest, token: str) -> HttpResponse:
         if self.client is None:
             return self.show("gone")
-        self.client.unsubscribe()
+        self.client.unsubscribe(self.address)
         return self.show("unsubscribed")
 
 
@@ -57,7 +60,7 @@ class ResubscribeView(ClientPage):
     def post(self, request: HttpRequest, token: str) -> HttpResponse:
         if self.client is None:
             return self.show("gone")
-        self.client.resubscribe()
+        self.client.resubscribe(self.address)
         return self.show("subscribed")
 
 
@@ -65,24 +68,31 @@ class UnsubscribePreview(View):
     """Show where the link in the preview of a letter leads. Nobody is unsubscribed here."""
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        return render_page(request, "preview", Client(email="anna@example.com"))
+        return render_page(request, "preview", Client(), "anna@example.com")
 
 
-def find_client(token: str) -> Client | None:
-    """Return the client, None if deleted since; a token that we never made is a 404."""
+def find_client(token: str) -> tuple[Client | None, str]:
+    """Return the client, None if deleted since, and the address to which the letter went.
+
+    A token that we never made is a 404.
+    """
     try:
-        client_id, _attempt_id = read_token(token)
+        client_id, attempt_id = read_token(token)
     except ValueError as error:
         raise Http404(_("This link is not complete.")) from error
-    return Client.objects.select_related("owner").filter(pk=client_id).first()
+    client = Client.objects.select_related("owner").filter(pk=client_id).first()
+    if client is None:
+        return None, ""
+    letter = client.deliveries.filter(attempt_id=attempt_id).first()
+    return client, letter.email if letter else client.email
 
 
 def render_page(
-    request: HttpRequest, state: str, client: Client | None, token: str = ""
+    request: HttpRequest, state: str, client: Client | None, address: str, token: str = ""
 ) -> HttpResponse:
     context = {"state": state, "token": token}
     if client is not None:
-        context["address"] = mask(client.email)
+        context["address"] = mask(address)
         context["company"] = company_of(client)
     response = render(request, "mailings/unsubscribe.html", context)
     response["X-Robots-Tag"] = "noindex, nofollow"

@@ -22,6 +22,8 @@ DEBUG = env.flag("DEBUG", False)
 SECRET_KEY = env.text("SECRET_KEY", "only-for-development-" + "0" * 40 if DEBUG else "")
 if not SECRET_KEY:
     env.fail("SECRET_KEY", "is empty; set a long random value (or DEBUG=true to try it out).")
+# Keys of earlier days, which still open what they sealed.
+SECRET_KEY_FALLBACKS = env.words("SECRET_KEY_FALLBACKS", [])
 SITE_URL = env.web_address("SITE_URL", "http://127.0.0.1:8000")
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", ["*"] if DEBUG else [urlsplit(SITE_URL).hostname])
 
