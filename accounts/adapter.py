@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 
 from accounts import tasks
 from accounts.models import User
-from mailings.validators import validate_address
+from accounts.validators import validate_address
 
 
 class AccountAdapter(DefaultAccountAdapter):

@@ -24,7 +24,7 @@ from wagtail.users.models import UserProfile
 
 from accounts.models import USERS, User
 from accounts.pictures import clean_picture
-from mailings.validators import validate_line
+from accounts.validators import validate_line
 
 AVATAR_BYTES = 5 * 1024 * 1024
 AVATAR_SIDE = 512

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import django_filters
+from config.listings import ListingMixin
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -32,7 +33,6 @@ from wagtail.users.views.users import UserColumn
 
 from accounts.forms import BlockForm
 from accounts.models import User
-from mailings.views.owned import CountingPaginator, search_rows
 
 SEARCH_FIELDS = ("email", "first_name", "last_name", "company")
 
@@ -81,7 +81,7 @@ class BlockersOnlyMixin:
         return super().dispatch(request, *args, **kwargs)
 
 
-class MembersView(BlockersOnlyMixin, generic.IndexView):
+class MembersView(BlockersOnlyMixin, ListingMixin, generic.IndexView):
     model = User
     page_title = gettext_lazy("Users")
     header_icon = "group"
@@ -91,7 +91,6 @@ class MembersView(BlockersOnlyMixin, generic.IndexView):
     search_fields = SEARCH_FIELDS
     default_ordering = "-date_joined"
     paginate_by = 50
-    paginator_class = CountingPaginator
 
     @cached_property
     def columns(self) -> list[Column]:
@@ -114,9 +113,6 @@ class MembersView(BlockersOnlyMixin, generic.IndexView):
             sign = self.ordering.removesuffix("name")
             return queryset.order_by(f"{sign}last_name", f"{sign}first_name", "pk")
         return super().order_queryset(queryset)
-
-    def search_queryset(self, queryset: QuerySet) -> QuerySet:
-        return search_rows(queryset, SEARCH_FIELDS, self.search_query)
 
     @cached_property
     def blockable(self) -> set[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from config.listings import ListingMixin
 from django.db import transaction
 from django.db.models import QuerySet
 from django.forms import ModelForm
@@ -19,15 +20,14 @@ from accounts.members import (
     roles_column,
 )
 from accounts.models import User, wake_mailings
-from mailings.views.owned import CountingPaginator, search_rows
 
 
 class UserFilterSet(users.UserFilterSet):
     activation = ActivationFilter()
 
 
-class IndexView(users.IndexView):
-    paginator_class = CountingPaginator
+class IndexView(ListingMixin, users.IndexView):
+    search_fields = SEARCH_FIELDS
 
     @cached_property
     def columns(self) -> list[Column]:
@@ -50,9 +50,6 @@ class IndexView(users.IndexView):
 
     def get_base_queryset(self) -> QuerySet:
         return super().get_base_queryset().prefetch_related("groups").with_activation()
-
-    def search_queryset(self, queryset: QuerySet) -> QuerySet:
-        return search_rows(queryset, SEARCH_FIELDS, self.search_query)
 
 
 class EditView(users.EditView):

@@ -19,10 +19,10 @@ from django.utils.translation import ngettext
 from wagtail.admin.forms.models import WagtailAdminModelForm
 
 from accounts.pictures import clean_picture
+from accounts.validators import normalise_address, validate_line
 from mailings.blocks import check_fields
 from mailings.delivery.letter import compose
 from mailings.models import Client, ClientList, Mailing, OwnedQuerySet, Picture
-from mailings.validators import normalise_address, validate_line
 
 
 def usable_keys(keys: Iterable[Any]) -> list[int]:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from django.db.models import Model, QuerySet
 from wagtail.permission_policies import OwnershipPermissionPolicy
 from wagtail.permissions import policy_registry, register_permission_policy
 
 from accounts.models import User
+
+if TYPE_CHECKING:
+    from mailings.models import Mailing
+
+# Whoever may do one of these with a row may see it.
+SEE = frozenset({"change", "view"})
 
 
 class OwnedModelPolicy(OwnershipPermissionPolicy):
@@ -55,7 +62,7 @@ class OwnedModelPolicy(OwnershipPermissionPolicy):
 def visible_rows(model: type[Model], user: User) -> QuerySet:
     """Return the rows of an owned model that the user may see."""
     policy = policy_registry.get_by_type(model)
-    return policy.instances_user_has_any_permission_for(user, {"change", "view"})
+    return policy.instances_user_has_any_permission_for(user, SEE)
 
 
 def visible_attempts(user: User) -> QuerySet:
@@ -70,9 +77,31 @@ def sees_clients_of(user: User, owner: User) -> bool:
     from mailings.models import Client
 
     policy = policy_registry.get_by_type(Client)
-    return policy.user_has_any_permission_for_instance(
-        user, {"change", "view"}, Client(owner=owner)
-    )
+    return policy.user_has_any_permission_for_instance(user, SEE, Client(owner=owner))
+
+
+def may_add(user: User, model: type[Model]) -> bool:
+    """Return whether the user keeps rows of this kind; then they are the user's own."""
+    return policy_registry.get_by_type(model).user_has_permission(user, "add")
+
+
+def has_workspace(user: User) -> bool:
+    """Return whether the user has mailings, or sees those of others."""
+    from mailings.models import Mailing
+
+    return policy_registry.get_by_type(Mailing).user_has_any_permission(user, {"add", "view"})
+
+
+def sees_many_owners(user: User) -> bool:
+    """Return whether rows need a word about whose they are."""
+    return user.has_perm("mailings.view_mailing")
+
+
+def may_switch(user: User, mailing: Mailing) -> bool:
+    """Return whether the user may use the switch: the owner's own, or a manager's."""
+    if user.has_perm("mailings.stop_mailing"):
+        return True
+    return user.pk == mailing.owner_id and user.has_perm("mailings.add_mailing")
 
 
 def register() -> None:

@@ -49,6 +49,14 @@ class TestListing:
         User.objects.filter(pk=owner.pk).update(first_name="Ольга", last_name="Иванова")
         assert names(desk.get(URL, {"q": query})) == ["owner"]
 
+    @pytest.mark.parametrize("address", [URL, "/admin/users/"])
+    def test_equal_rows_have_an_order(self, browser, administrator, address):
+        """Pages would otherwise show a user twice or never."""
+        people = [make_user(f"p{number}@example.com", company="Same") for number in range(3)]
+        response = browser(administrator).get(address, {"ordering": "company"})
+        found = [user.pk for user in response.context["object_list"] if user.company]
+        assert found == sorted((user.pk for user in people), reverse=True)
+
     @pytest.mark.parametrize("query", ["(", "[a-", "%", "\\"])
     def test_search_takes_any_text(self, desk, owner, query):
         assert names(desk.get(URL, {"q": query})) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any
 
-from django.conf import settings
+from config.listings import ListingMixin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
@@ -21,8 +21,8 @@ from mailings import reports
 from mailings.delivery import letter
 from mailings.models import Attempt, Delivery, Mailing
 from mailings.permissions import sees_clients_of, visible_attempts
-from mailings.views.mailings import LocalTimes, MomentColumn, StableOrder, message_url
-from mailings.views.owned import CountingPaginator, defuse, search_rows
+from mailings.views.mailings import MomentColumn, message_url
+from mailings.views.messages import show_html
 from mailings.views.public import mask
 
 
@@ -59,7 +59,7 @@ class DeliveryFilterSet(WagtailFilterSet):
         fields = ["status"]
 
 
-class AttemptView(AttemptMixin, StableOrder, LocalTimes, ReportView):
+class AttemptView(AttemptMixin, ListingMixin, ReportView):
     """The numbers of a run, the server's words, and what became of each recipient."""
 
     model = Delivery
@@ -67,8 +67,8 @@ class AttemptView(AttemptMixin, StableOrder, LocalTimes, ReportView):
     header_icon = "history"
     template_name = "mailings/attempt.html"
     results_template_name = "mailings/attempt_results.html"
-    paginator_class = CountingPaginator
     filterset_class = DeliveryFilterSet
+    search_fields = ["email"]
     export_filename = "attempt"
     list_export = ["email", "status", "code", "response", "tries", "next_try_at", "updated_at"]
 
@@ -79,9 +79,6 @@ class AttemptView(AttemptMixin, StableOrder, LocalTimes, ReportView):
     def is_searchable(self) -> bool:
         # To search in what one may not read would be to read it.
         return self.addresses
-
-    def search_queryset(self, queryset: QuerySet[Delivery]) -> QuerySet[Delivery]:
-        return search_rows(queryset, ("email",), self.search_query)
 
     def get_index_url(self) -> str:
         return reverse("mailing:attempt", args=[self.attempt.pk])
@@ -134,9 +131,6 @@ class AttemptView(AttemptMixin, StableOrder, LocalTimes, ReportView):
         row["response"] = self.show_reply(item.response)
         return row
 
-    def preprocess_field_value(self, field: str, value: Any, export_format: str) -> Any:
-        return defuse(super().preprocess_field_value(field, value, export_format))
-
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         text, subject = (self.attempt.text, self.attempt.subject)
         values = sample_values(self.attempt.mailing)
@@ -163,12 +157,7 @@ class AttemptLetterView(AttemptMixin, View):
 
     def get(self, request: HttpRequest, pk: int) -> HttpResponse:
         values = sample_values(self.attempt.mailing)
-        response = HttpResponse(letter.fill(self.attempt.html, values, escape=True))
-        images = f"{settings.SITE_URL} {request.scheme}://{request.get_host()}"
-        response["Content-Security-Policy"] = (
-            f"sandbox allow-popups; default-src 'none'; style-src 'unsafe-inline'; img-src {images}"
-        )
-        return response
+        return show_html(letter.fill(self.attempt.html, values, escape=True))
 
 
 def sample_values(mailing: Mailing) -> dict[str, str]:

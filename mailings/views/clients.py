@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from config.listings import CountingPaginator
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -49,7 +50,7 @@ class RowsPanelMixin:
         raise NotImplementedError
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        paginator = owned.CountingPaginator(self.get_rows(), PER_PAGE)
+        paginator = CountingPaginator(self.get_rows(), PER_PAGE)
         page = paginator.get_page(self.request.GET.get("p"))
         table = Table(self.rows_columns, page.object_list)
         pages = paginator.get_elided_page_range(page.number)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import datetime
 from typing import Any
 
+from config.listings import search_rows
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Page, Paginator
 from django.db import transaction
@@ -40,25 +40,6 @@ PICKER_SIZE = 20
 ATTEMPTS_PER_PAGE = 20
 
 
-class LocalTimes:
-    """Export times as the reader sees them on the page: in their own zone."""
-
-    custom_value_preprocess = {
-        datetime.datetime: {
-            "xlsx": timezone.make_naive,
-            "csv": lambda value: timezone.localtime(value).isoformat(" ", "minutes"),
-        },
-    }
-
-
-class StableOrder:
-    """Sort equal rows by their key, so that no row is on two pages or on none."""
-
-    def order_queryset(self, queryset: QuerySet) -> QuerySet:
-        rows = super().order_queryset(queryset)
-        return rows.order_by(*(rows.query.order_by or rows.model._meta.ordering), "-pk")
-
-
 class MomentColumn(Column):
     """A date and time in full: Wagtail's column says how long ago, which fits the past only."""
 
@@ -81,7 +62,7 @@ def sees_many_owners(user: User) -> bool:
 # --- The listing ------------------------------------------------------------------------------
 
 
-class MailingIndexView(StableOrder, LocalTimes, owned.OwnedIndexView):
+class MailingIndexView(owned.OwnedIndexView):
     def get_base_queryset(self) -> QuerySet[Mailing]:
         return super().get_base_queryset().select_related("message", "owner")
 
@@ -134,7 +115,7 @@ class ClientPickerView(View):
 
     def get(self, request: HttpRequest) -> JsonResponse:
         rows = visible_rows(Client, request.user).filter(owner=self.owner_id())
-        rows = owned.search_rows(rows, ("full_name", "email"), request.GET.get("q", ""))
+        rows = search_rows(rows, ("full_name", "email"), request.GET.get("q", ""))
         found = list(rows.order_by("full_name", "pk")[: PICKER_SIZE + 1])
         people = [{"id": c.pk, "name": c.full_name, "email": c.email} for c in found[:PICKER_SIZE]]
         return JsonResponse({"clients": people, "more": len(found) > PICKER_SIZE})
@@ -328,7 +309,7 @@ class FinishedFilterSet(WagtailFilterSet):
         fields = ["periodicity"]
 
 
-class FinishedMailingsView(StableOrder, LocalTimes, owned.OwnedIndexMixin, ReportView):
+class FinishedMailingsView(owned.OwnedIndexMixin, ReportView):
     """What mailings that are over have brought."""
 
     model = Mailing

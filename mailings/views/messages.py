@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.db.models import Count, ProtectedError, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_list_or_404, redirect
@@ -27,19 +28,23 @@ from mailings.views import owned
 
 
 def show_letter(message: Message, *, text: bool = False) -> HttpResponse:
-    """Return the real letter to somebody who does not exist; nothing in it can act."""
+    """Return the real letter to somebody who does not exist."""
     content = letter.compose(message)
     values = letter.sample_values(company=message.owner.sender_name)
     if text:
         body = letter.fill(content.text, values)
-        return guard(HttpResponse(body, content_type="text/plain; charset=utf-8"))
-    return guard(HttpResponse(letter.fill(content.html, values, escape=True)))
+        return HttpResponse(body, content_type="text/plain; charset=utf-8")
+    return show_html(letter.fill(content.html, values, escape=True), is_preview=True)
 
 
-def guard(response: HttpResponse) -> HttpResponse:
+def show_html(html: str, *, is_preview: bool = False) -> HttpResponse:
+    """Return a letter for a frame; nothing in it may act or ask another host for anything."""
+    # The preview's script keeps the place to which the letter was scrolled, and to find it must
+    # look into the frame.
+    sandbox = "sandbox allow-popups allow-same-origin" if is_preview else "sandbox allow-popups"
+    response = HttpResponse(html)
     response["Content-Security-Policy"] = (
-        "sandbox allow-popups allow-same-origin; default-src 'none'; "
-        "img-src * data:; style-src 'unsafe-inline'"
+        f"{sandbox}; default-src 'none'; style-src 'unsafe-inline'; img-src {settings.SITE_URL}"
     )
     return response
 

@@ -7,39 +7,34 @@ here. The mixins serve snippets as well, whose views are classes of their own.
 
 from __future__ import annotations
 
-import datetime
-import re
-from collections.abc import Iterable
 from typing import Any
 
+from config.listings import ListingMixin, search_rows
 from django import forms
 from django.contrib.admin.utils import unquote
-from django.contrib.humanize.templatetags.humanize import intcomma
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
-from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.text import capfirst
-from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from wagtail.admin.filters import MultipleUserFilter, UserModelMultipleChoiceField
 from wagtail.admin.forms.choosers import BaseFilterForm
-from wagtail.admin.paginator import WagtailPaginator
 from wagtail.admin.views import generic
 from wagtail.admin.views.generic import chooser, history, usage
 from wagtail.permission_policies import BasePermissionPolicy
 from wagtail.permissions import policy_registry
 
 from mailings.forms import UsableKeysMixin, usable_keys
+from mailings.permissions import SEE
 
 
 class OwnedRowsMixin:
     """Offer and accept only the rows on which the current user may do one of `row_actions`."""
 
-    row_actions = frozenset({"change", "view"})
+    row_actions = SEE
 
     @cached_property
     def permission_policy(self) -> BasePermissionPolicy:
@@ -60,59 +55,9 @@ class OwnedRowsMixin:
 # --- Listings -------------------------------------------------------------------------------
 
 
-def search_rows(rows: QuerySet, fields: Iterable[str], query: str) -> QuerySet:
-    """Keep the rows of which every word of the query stands in one of the fields, in any case.
-
-    A regular expression, because SQLite's LIKE knows the case of Latin letters only.
-    """
-    for word in query.split():
-        found = Q()
-        for field in fields:
-            found |= Q(**{f"{field}__iregex": re.escape(word)})
-        rows = rows.filter(found)
-    return rows
-
-
-def defuse(value: Any) -> Any:
-    """Return a cell's value so that no spreadsheet program takes it for a formula, nor refuses
-    it for a control character."""
-    if not isinstance(value, str):
-        return value
-    text = re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", "", value)
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text
-
-
-class CountingPaginator(WagtailPaginator):
-    """Say how many rows there are in words that no language has to decline."""
-
-    @property
-    def items_count_label(self) -> str:
-        return gettext("In all: %(number)s") % {"number": intcomma(self.count)}
-
-
-class OwnedIndexMixin(OwnedRowsMixin):
-    paginator_class = CountingPaginator
-    # Times are exported as the reader sees them on the page: in their own zone.
-    custom_value_preprocess = {
-        datetime.datetime: {
-            "xlsx": timezone.make_naive,
-            "csv": lambda value: timezone.localtime(value).isoformat(" ", "minutes"),
-        },
-    }
-
+class OwnedIndexMixin(OwnedRowsMixin, ListingMixin):
     def get_base_queryset(self) -> QuerySet:
         return self.get_owned_rows()
-
-    def order_queryset(self, queryset: QuerySet) -> QuerySet:
-        """Sort equal rows by their key, so that no row is on two pages or on none."""
-        rows = super().order_queryset(queryset)
-        return rows.order_by(*(rows.query.order_by or rows.model._meta.ordering), "-pk")
-
-    def search_queryset(self, queryset: QuerySet) -> QuerySet:
-        return search_rows(queryset, self.search_fields or (), self.search_query)
-
-    def preprocess_field_value(self, field: str, value: Any, export_format: str) -> Any:
-        return defuse(super().preprocess_field_value(field, value, export_format))
 
 
 class OwnedIndexView(OwnedIndexMixin, generic.IndexView):
