@@ -527,9 +527,7 @@ class AttemptQuerySet(models.QuerySet):
 
     def sums(self) -> dict[str, int]:
         """Return planned, accepted, rejected, skipped and unknown, added up over all rows."""
-        names = ("planned", "accepted", "rejected", "skipped", "unknown")
-        totals = self.aggregate(**{name: models.Sum(name, default=0) for name in names})
-        return totals
+        return self.aggregate(**{name: models.Sum(name, default=0) for name in Attempt.SUMS})
 
 
 class Attempt(models.Model):
@@ -540,6 +538,9 @@ class Attempt(models.Model):
         SUCCESS = "success", _("success")
         PARTIAL = "partial", _("partial success")
         FAILURE = "failure", _("failure")
+
+    # What a run adds up to: the first is the sum of the others once it is done.
+    SUMS = ("planned", "accepted", "rejected", "skipped", "unknown")
 
     mailing = models.ForeignKey(
         Mailing, on_delete=models.CASCADE, related_name="attempts", verbose_name=_("mailing")

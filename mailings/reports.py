@@ -1,4 +1,4 @@
-"""Numbers for the dashboard and the detail pages. All of them are read from the log of runs."""
+"""Numbers and words for the dashboard, the reports and the detail pages."""
 
 from __future__ import annotations
 
@@ -8,17 +8,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import Count, Max, OuterRef, Q, QuerySet, Subquery, Sum
-from django.db.models.functions import Coalesce
+from django.db.models import Count, Max, Q, QuerySet, Sum
 from django.utils import timezone
 from django.utils.translation import gettext
 
 from accounts.models import User
 from mailings.delivery import reasons
 from mailings.models import Attempt, AttemptQuerySet, Client, Delivery, Mailing, Message
-from mailings.permissions import visible_attempts, visible_rows
+from mailings.permissions import sees_clients_of, visible_attempts, visible_rows
 
-SUMS = ("planned", "accepted", "rejected", "skipped", "unknown")
 ADDRESS = re.compile(r"[^\s<>()\[\]\"',;:]+@[^\s<>()\[\]\"',;:]+")
 
 
@@ -76,31 +74,32 @@ def troubled(attempts: QuerySet[Attempt]) -> list[int]:
 
 def statistics(attempts: AttemptQuerySet) -> dict[str, Any]:
     """Add up runs: how many there were, how they ended, what became of the letters."""
-    ends = attempts.aggregate(
+    numbers = attempts.aggregate(
         runs=Count("pk"),
         running=Count("pk", filter=Q(status=Attempt.Status.RUNNING)),
         successes=Count("pk", filter=Q(status=Attempt.Status.SUCCESS)),
         failures=Count("pk", filter=Q(status=Attempt.Status.FAILURE)),
         last=Max("started_at"),
+        **{name: Sum(name, default=0) for name in Attempt.SUMS},
     )
-    return {**ends, **shares(attempts.sums())}
+    return {**numbers, **shares({name: numbers[name] for name in Attempt.SUMS})}
 
 
 def shares(sums: dict[str, int]) -> dict[str, Any]:
     """Add to the sums of runs what a bar of 1000 units is made of."""
     planned = sums["planned"]
     bar, start = [], 0
-    for name in SUMS[1:]:
+    for name in Attempt.SUMS[1:]:
         width = round(1000 * sums[name] / planned) if planned else 0
         bar.append({"name": name, "start": start, "width": min(width, 1000 - start)})
         start += bar[-1]["width"]
-    done = sum(sums[name] for name in SUMS[1:])
+    done = sum(sums[name] for name in Attempt.SUMS[1:])
     percent = round(100 * sums["accepted"] / planned) if planned else None
     return {**sums, "bar": bar, "done": done, "left": planned - done, "percent": percent}
 
 
 def attempt_numbers(attempt: Attempt) -> dict[str, Any]:
-    return shares({name: getattr(attempt, name) for name in SUMS})
+    return shares({name: getattr(attempt, name) for name in Attempt.SUMS})
 
 
 def mailing_statistics(mailing: Mailing) -> dict[str, Any]:
@@ -114,43 +113,38 @@ def message_statistics(message: Message) -> dict[str, Any]:
 
 def with_sums(mailings: QuerySet[Mailing]) -> QuerySet[Mailing]:
     """Annotate mailings with the number of their runs and what became of the letters."""
-    own = Attempt.objects.filter(mailing=OuterRef("pk")).order_by().values("mailing")
-
-    def over_runs(expression: Any) -> Subquery:
-        return Subquery(own.annotate(value=expression).values("value"))
-
-    sums = {name: Coalesce(over_runs(Sum(name)), 0) for name in SUMS}
     return mailings.annotate(
-        runs=Coalesce(over_runs(Count("pk")), 0),
-        last_run_at=over_runs(Max("started_at")),
-        **sums,
+        runs=Count("attempts"),
+        last_run_at=Max("attempts__started_at"),
+        **{name: Sum(f"attempts__{name}", default=0) for name in Attempt.SUMS},
     )
 
 
 # --- The dashboard ----------------------------------------------------------------------------
 
 
-def dashboard(user: User, *, addresses: bool) -> dict[str, Any]:
+def dashboard(user: User) -> dict[str, Any]:
     """Return what the first page of the workspace shows; only rows that the user may see."""
     attempts = visible_attempts(user)
     ended = attempts.exclude(status=Attempt.Status.RUNNING)
     return {
         "numbers": numbers(user),
-        "running": running(attempts, addresses=addresses),
+        "running": running(attempts, user),
         "upcoming": next_runs(visible_rows(Mailing, user)),
-        "last": described(ended[:5], addresses=addresses),
+        "last": described(ended[:5], user),
         "reasons": failure_reasons(attempts),
     }
 
 
-def running(attempts: AttemptQuerySet, *, addresses: bool) -> list[Attempt]:
-    return described(attempts.running()[:10], addresses=addresses)
+def running(attempts: AttemptQuerySet, user: User) -> list[Attempt]:
+    return described(attempts.running()[:10], user)
 
 
-def described(attempts: QuerySet[Attempt], *, addresses: bool) -> list[Attempt]:
-    """Give each attempt its numbers and the server's words, ready to be shown."""
-    rows = list(attempts.select_related("mailing"))
+def described(attempts: QuerySet[Attempt], user: User) -> list[Attempt]:
+    """Give each attempt its numbers and the server's words, ready to be shown to the user."""
+    rows = list(attempts.select_related("mailing__owner").defer("html", "text"))
     for attempt in rows:
+        addresses = sees_clients_of(user, attempt.mailing.owner)
         attempt.numbers = attempt_numbers(attempt)
         attempt.reply = show_reply(attempt.server_response, addresses=addresses)
     return rows

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 from wagtail import hooks
-from wagtail.admin.auth import user_has_any_page_permission
 from wagtail.admin.menu import MenuItem
-from wagtail.admin.ui.components import Component
 from wagtail.admin.viewsets.base import ViewSet
 from wagtail.log_actions import LogActionRegistry
 from wagtail.snippets.models import register_snippet
 
+from mailings.menus import WorkspaceMenuItem, hide_site_history, shorten_help
 from mailings.rich_text import register_letter_link
-from mailings.views.dashboard import WorkspacePanel, has_workspace
+from mailings.views.dashboard import show_workspace
 from mailings.views.messages import MessageBulkDelete
 from mailings.viewsets import (
     MailingViewSet,
@@ -50,20 +48,9 @@ def register_subscription(actions: LogActionRegistry) -> None:
     )
 
 
-@hooks.register("construct_help_menu")
-def shorten_help(request: HttpRequest, items: list[MenuItem]) -> None:
-    """Leave out what is about Wagtail as such, for those who do not edit the site."""
-    if not user_has_any_page_permission(request.user):
-        items[:] = [item for item in items if item.name == "keyboard-shortcuts-trigger"]
-
-
-@hooks.register("construct_reports_menu")
-def hide_site_history(request: HttpRequest, items: list[MenuItem]) -> None:
-    """Offer only what opens: see `ADMINISTRATORS_ONLY` in middleware.py."""
-    if not request.user.is_superuser:
-        items[:] = [item for item in items if item.name != "site-history"]
-
-
+hooks.register("construct_help_menu", shorten_help)
+hooks.register("construct_reports_menu", hide_site_history)
+hooks.register("construct_homepage_panels", show_workspace)
 hooks.register("register_rich_text_features", register_letter_link)
 register_snippet(message_viewset)
 # After Wagtail's own action of the same name, whose place it takes.
@@ -78,11 +65,6 @@ def register_mailings() -> MailingViewSet:
     return mailing_viewset
 
 
-class WorkspaceMenuItem(MenuItem):
-    def is_shown(self, request: HttpRequest) -> bool:
-        return has_workspace(request.user)
-
-
 @hooks.register("register_admin_menu_item")
 def add_finished_mailings() -> MenuItem:
     return WorkspaceMenuItem(
@@ -92,16 +74,6 @@ def add_finished_mailings() -> MenuItem:
         icon_name="tasks",
         order=250,
     )
-
-
-@hooks.register("construct_homepage_panels")
-def show_workspace(request: HttpRequest, panels: list[Component]) -> None:
-    """Put our dashboard in the place of Wagtail's; administrators keep both."""
-    if not has_workspace(request.user):
-        return
-    if not request.user.is_superuser:
-        panels.clear()
-    panels.append(WorkspacePanel())
 
 
 @hooks.register("register_log_actions")

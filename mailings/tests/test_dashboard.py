@@ -3,9 +3,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import Group
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts.models import USERS
 from conftest import make_client, make_mailing, make_message
 from mailings import reports
 from mailings.models import Attempt, Mailing
@@ -94,7 +96,7 @@ class TestNumbers:
             for n in range(6)
         ]
         upcoming[0].switch_off(by=workspace)
-        names = [each.name for each in reports.dashboard(workspace, addresses=True)["upcoming"]]
+        names = [each.name for each in reports.dashboard(workspace)["upcoming"]]
         assert names == ["Going on", "M1", "M2", "M3", "M4"]
 
     def test_last_attempts(self, browser, workspace):
@@ -124,6 +126,24 @@ class TestWhoseRows:
         assert "Going on" in text
         assert "no such user" in text
         assert "@example.com" not in text.replace("manager@example.com", "")
+
+    def test_who_is_a_user_too_sees_the_addresses_of_own_clients_only(
+        self, browser, workspace, manager
+    ):
+        """P6: asked of each row, by whose it is."""
+        manager.groups.add(Group.objects.get(name=USERS))
+        own = make_mailing(manager, name="My own")
+        Attempt.objects.create(
+            mailing=own, slot=timezone.now(), server_response="<mine@example.com>: busy"
+        )
+        Attempt.objects.filter(mailing__owner=workspace).update(
+            server_response="<secret@example.com>: busy"
+        )
+        fragment = browser(manager).get(reverse("mailing:running")).content.decode()
+        for text in (page(browser, manager), fragment):
+            assert "Going on" in text
+            assert "mine@example.com" in text
+            assert "secret@example.com" not in text
 
     def test_an_editor_sees_nothing_of_it(self, browser, workspace, editor):
         text = page(browser, editor)
@@ -160,5 +180,5 @@ def test_it_takes_few_queries(browser, workspace, django_assert_max_num_queries)
 def test_what_it_computes_itself_takes_a_dozen(workspace, django_assert_max_num_queries):
     workspace.has_perm("mailings.add_mailing")
     with django_assert_max_num_queries(14):
-        numbers = reports.dashboard(workspace, addresses=True)
+        numbers = reports.dashboard(workspace)
         list(numbers["upcoming"])

@@ -36,7 +36,7 @@ class TestStatistics:
         make_attempt(make_mailing(owner), planned=5, accepted=5)
         numbers = reports.mailing_statistics(mailing)
         assert numbers["runs"] == 2
-        assert {name: numbers[name] for name in reports.SUMS} == {
+        assert {name: numbers[name] for name in Attempt.SUMS} == {
             "planned": 20, "accepted": 15, "rejected": 1, "skipped": 3, "unknown": 1,
         }  # fmt: skip
         assert numbers["percent"] == 75
@@ -61,7 +61,7 @@ class TestStatistics:
 
     @pytest.mark.parametrize("sums", [(3, 1, 1, 1, 0), (7, 2, 2, 2, 1), (1000, 1, 0, 998, 0)])
     def test_the_bar_never_runs_over(self, sums):
-        bar = reports.shares(dict(zip(reports.SUMS, sums, strict=True)))["bar"]
+        bar = reports.shares(dict(zip(Attempt.SUMS, sums, strict=True)))["bar"]
         assert all(part["width"] >= 0 for part in bar)
         assert bar[-1]["start"] + bar[-1]["width"] <= 1000
 

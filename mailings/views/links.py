@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from django import forms
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext_lazy as _
 from wagtail.admin.forms.choosers import ExternalLinkChooserForm
 from wagtail.admin.views import chooser
-from wagtail.permissions import policy_registry
 
 from mailings.blocks import check_link
 from mailings.models import Message
+from mailings.permissions import may_add
 
 
 class WebLinkForm(ExternalLinkChooserForm):
@@ -24,7 +26,7 @@ class LetterLinkMixin:
     template_name = "mailings/link.html"
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        if not policy_registry.get_by_type(Message).user_has_permission(request.user, "add"):
+        if not may_add(request.user, Message):
             raise PermissionDenied
         return super().dispatch(request, *args, **kwargs)
 

@@ -8,7 +8,7 @@ from config.listings import search_rows
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Page, Paginator
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -31,11 +31,10 @@ from accounts.models import User
 from mailings import reports
 from mailings.forms import SwitchOffForm, usable_keys
 from mailings.models import Attempt, Client, Mailing, Message
-from mailings.permissions import sees_clients_of, visible_rows
-from mailings.reports import SUMS
+from mailings.permissions import may_switch, sees_clients_of, sees_many_owners, visible_rows
 from mailings.views import owned
 
-SUM_LABELS = {name: capfirst(Attempt._meta.get_field(name).verbose_name) for name in SUMS}
+SUM_LABELS = {name: capfirst(Attempt._meta.get_field(name).verbose_name) for name in Attempt.SUMS}
 PICKER_SIZE = 20
 ATTEMPTS_PER_PAGE = 20
 
@@ -53,10 +52,6 @@ class OwnerColumn(Column):
 
     def __init__(self, accessor: str = "owner") -> None:
         super().__init__("owner", label=_("Owner"), accessor=accessor)
-
-
-def sees_many_owners(user: User) -> bool:
-    return user.has_perm("mailings.view_mailing")
 
 
 # --- The listing ------------------------------------------------------------------------------
@@ -175,8 +170,7 @@ class MailingInspectView(owned.OwnedInspectView):
     def get_attempts(self) -> Page:
         attempts = self.object.attempts.all()
         page = Paginator(attempts, ATTEMPTS_PER_PAGE).get_page(self.request.GET.get("p"))
-        addresses = sees_clients_of(self.request.user, self.object.owner)
-        page.object_list = reports.described(page.object_list, addresses=addresses)
+        page.object_list = reports.described(page.object_list, self.request.user)
         return page
 
 
@@ -197,19 +191,10 @@ def message_url(message: Message | None, user: User) -> str | None:
 
 
 def audience_context(mailing: Mailing) -> dict[str, int]:
-    audience = mailing.audience()
-    count, subscribed = audience.count(), audience.subscribed().count()
-    return {"audience": count, "unsubscribed": count - subscribed}
+    return mailing.audience().aggregate(audience=Count("pk"), unsubscribed=Count("unsubscribed_at"))
 
 
 # --- The switch -------------------------------------------------------------------------------
-
-
-def may_switch(user: User, mailing: Mailing) -> bool:
-    """Return whether the user may use the switch: the owner's own, or a manager's."""
-    if user.has_perm("mailings.stop_mailing"):
-        return True
-    return user.pk == mailing.owner_id and user.has_perm("mailings.add_mailing")
 
 
 class SwitchMixin(owned.OwnedRowsMixin):
@@ -323,12 +308,12 @@ class FinishedMailingsView(owned.OwnedIndexMixin, ReportView):
     filterset_class = FinishedFilterSet
     default_ordering = "-last_run_at"
     export_filename = "finished-mailings"
-    list_export = ["name", "message", "get_periodicity_display", "runs", "last_run_at", *SUMS]
+    list_export = ["name", "message", "get_periodicity_display", "runs", "last_run_at", *SUM_LABELS]
     export_headings = {
         "get_periodicity_display": _("Periodicity"),
         "runs": _("Runs"),
         "last_run_at": _("Last run"),
-        **{name: SUM_LABELS[name] for name in SUMS},
+        **SUM_LABELS,
     }
 
     def get_base_queryset(self) -> QuerySet[Mailing]:
@@ -343,6 +328,6 @@ class FinishedMailingsView(owned.OwnedIndexMixin, ReportView):
             Column("get_periodicity_display", label=_("Periodicity"), sort_key="periodicity"),
             NumberColumn("runs", label=_("Runs"), sort_key="runs"),
             MomentColumn("last_run_at", label=_("Last run"), sort_key="last_run_at"),
-            *(NumberColumn(name, label=SUM_LABELS[name], sort_key=name) for name in SUMS),
+            *(NumberColumn(name, label=label, sort_key=name) for name, label in SUM_LABELS.items()),
         ]
         return [*columns, OwnerColumn()] if sees_many_owners(self.request.user) else columns
