@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Group
@@ -61,6 +60,4 @@ def make_person(person: Person, password: str) -> None:
     )
     if person.role:
         user.groups.add(Group.objects.get(name=person.role))
-    EmailAddress.objects.get_or_create(
-        user=user, email=user.email, defaults={"verified": True, "primary": True}
-    )
+    user.confirm_email()
