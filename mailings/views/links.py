@@ -17,6 +17,9 @@ from mailings.permissions import may_add
 
 
 class WebLinkForm(ExternalLinkChooserForm):
+    # Wagtail's own field takes addresses of this site as well, and breaks where there is none.
+    url = forms.URLField(label=_("Web address"), widget=forms.TextInput, assume_scheme="https")
+
     def clean_url(self) -> str:
         check_link(self.cleaned_data["url"])
         return self.cleaned_data["url"]
