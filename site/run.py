@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from config import env
-from config.lifeline import end_with_parent
+from config.lifeline import end_with_parent, stop_patience
 
 PYTHON = sys.executable
-STOP_SECONDS = 15  # after that, whoever still runs is killed
+KILL_SECONDS = 10  # for `qcluster` to kill workers that hang
 # SIGHUP: the terminal was closed.
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -79,9 +79,15 @@ def start(*command: str) -> subprocess.Popen[bytes]:
 
 
 def stop(processes: list[subprocess.Popen[bytes]]) -> None:
+    """Ask all to stop and wait until they have; kill who does not.
+
+    `qcluster` is waited for longer than it waits for its workers: they have a process group of
+    their own, which only it can kill.
+    """
     for process in processes:
         process.terminate()
-    deadline = time.monotonic() + STOP_SECONDS
+    smtp_timeout = env.number("SMTP_TIMEOUT", 30, low=1, high=600)
+    deadline = time.monotonic() + stop_patience(smtp_timeout) + KILL_SECONDS
     for process in processes:
         try:
             process.wait(max(deadline - time.monotonic(), 0.1))

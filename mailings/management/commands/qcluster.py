@@ -17,7 +17,7 @@ import time
 from datetime import timedelta
 from typing import Any
 
-from config.lifeline import end_with_parent
+from config.lifeline import end_with_parent, stop_patience
 from django.conf import settings
 from django.db import close_old_connections, connections
 from django.utils import timezone
@@ -35,7 +35,6 @@ TICK = 1.0  # between two looks at what is due
 HEARTBEAT = 5.0  # between two signs of life
 RESTART_DELAY = 3.0  # before a cluster that ended by itself is started again
 STALL = 20.0  # work waits and no worker moves: the cluster stands still
-STOP_PATIENCE = 60.0  # for a cluster that is asked to stop; a letter in hand may take its time
 
 
 class Clock:
@@ -151,7 +150,7 @@ def stop_cluster(pid: int) -> None:
     """Ask the cluster to stop and wait until it has."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
-    end = time.monotonic() + STOP_PATIENCE
+    end = time.monotonic() + stop_patience(settings.SMTP_TIMEOUT)
     while time.monotonic() < end:
         try:
             if os.waitpid(pid, os.WNOHANG)[0]:

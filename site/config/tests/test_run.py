@@ -161,6 +161,30 @@ def test_interrupted_while_it_prepares_the_database(start):
     assert_all_stopped(run, members)
 
 
+def test_workers_that_hang(start, tmp_path):
+    """Whoever does not stop when asked is killed, also behind the back of those who were."""
+    (tmp_path / "var").mkdir()
+    (tmp_path / "var" / "seeded").touch()
+    run = start(EMAIL_URL="smtp://127.0.0.1:9", SMTP_TIMEOUT="1")
+    run.wait_until_up()
+    wait_for(lambda: len(workers_of(run)) >= 4, "the workers have started", PATIENCE)
+    hung = workers_of(run)
+    for pid in hung:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        assert_all_stopped(run, run.end(signal.SIGINT))
+    finally:
+        for pid in filter(is_alive, hung):
+            os.kill(pid, signal.SIGKILL)
+
+
+def workers_of(run: Run) -> list[int]:
+    """Return the processes of the cluster, without the guardian that watches over them."""
+    members = family(run.process.pid)
+    named = [pid for pid in members if b"qcluster" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return named[1:]
+
+
 def refusal(run: Run) -> str:
     """Return the one line with which a start was refused."""
     assert run.process.wait(60) == 1
