@@ -218,6 +218,10 @@ class MailingForm(OwnedModelForm):
             "with a later start begins anew."
         ) % {"zone": zone}
         self.fields["message"].empty_label = _("Choose a message")
+        if not self.fields["message"].queryset.exists():
+            self.fields["message"].help_text = _("You have no messages yet. Write one first.")
+        if not self.fields["lists"].queryset.exists():
+            self.fields["lists"].help_text = _("You have no lists yet.")
         if self.instance.pk is None:
             self.initial["starts_at"] = timezone.localtime().replace(second=0, microsecond=0)
         elif self.instance.is_held_from(self.for_user):

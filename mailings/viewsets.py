@@ -249,7 +249,12 @@ class MailingViewSet(OwnedModelViewSet):
             primary=lambda mailing: mailing.status == Mailing.Status.STARTED,
         ),
         "periodicity",
-        mailings.MomentColumn("next_run_at", label=_("Next run"), sort_key="next_run_at"),
+        mailings.MomentColumn(
+            "next_run_at",
+            label=_("Next run"),
+            accessor=lambda mailing: mailing.next_run_at if mailing.is_active else None,
+            sort_key="next_run_at",
+        ),
         Column(
             "is_active",
             label=_("Switched on"),

@@ -40,6 +40,12 @@ def add_styles() -> str:
     return format_html('<link rel="stylesheet" href="{}">', static("mailings/workspace.css"))
 
 
+@hooks.register("register_icons")
+def add_icons(icons: list[str]) -> list[str]:
+    """Draw the divider, whose name Wagtail's editor knows but whose icon it does not."""
+    return [*icons, "mailings/icons/horizontalrule.svg"]
+
+
 @hooks.register("register_log_actions")
 def register_subscription(actions: LogActionRegistry) -> None:
     actions.register_action("mailings.unsubscribe", _("Unsubscribe"), _("Unsubscribed by hand"))
