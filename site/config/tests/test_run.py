@@ -162,17 +162,19 @@ def test_interrupted_while_it_prepares_the_database(start):
 
 
 def test_workers_that_hang(start, tmp_path):
-    """Whoever does not stop when asked is killed, also behind the back of those who were."""
+    """They are killed by their guardian, who has the time to do so and to sign off."""
     (tmp_path / "var").mkdir()
     (tmp_path / "var" / "seeded").touch()
     run = start(EMAIL_URL="smtp://127.0.0.1:9", SMTP_TIMEOUT="1")
     run.wait_until_up()
     wait_for(lambda: len(workers_of(run)) >= 4, "the workers have started", PATIENCE)
+    wait_for(lambda: run.rows("SELECT name FROM mailings_worker"), "the guardian signed on")
     hung = workers_of(run)
     for pid in hung:
         os.kill(pid, signal.SIGSTOP)
     try:
         assert_all_stopped(run, run.end(signal.SIGINT))
+        assert run.rows("SELECT name FROM mailings_worker") == []
     finally:
         for pid in filter(is_alive, hung):
             os.kill(pid, signal.SIGKILL)
