@@ -48,6 +48,12 @@ class TestSidebar:
     def test_administrator(self, browser, administrator):
         assert {"explorer", "clients", "mailings", "settings"} <= set(menu(browser(administrator)))
 
+    def test_it_says_whose_house_this_is(self, browser, owner):
+        """I2"""
+        page = browser(owner).get("/admin/").text
+        logo = re.search(r"<template data-wagtail-sidebar-branding-logo>(.*?)</template>", page)[1]
+        assert "Vestnik" in logo
+
     def test_help_is_not_about_the_machinery(self, browser, owner, editor):
         assert "editor-guide" not in browser(owner).get("/admin/").text
         assert "editor-guide" in browser(editor).get("/admin/").text
@@ -106,6 +112,11 @@ class TestClosed:
 
     def test_an_address_that_there_is_not_is_not_found(self, browser, owner):
         assert browser(owner).get("/admin/no-such-page/").status_code == 404
+
+    def test_and_says_so_in_our_words(self, browser, owner):
+        page = browser(owner).get("/admin/no-such-page/").text
+        assert "There is no such page" in page
+        assert "Wagtail admin" not in page
 
     def test_the_log_of_everybody_is_for_administrators(self, browser, editor, administrator):
         url = reverse("wagtailadmin_reports:site_history")
