@@ -163,7 +163,6 @@ class ClientPicker(forms.Widget):
     owner_id: int
 
     class Media:
-        css = {"all": ["mailings/workspace.css"]}
         js = ["mailings/picker.js"]
 
     def value_from_datadict(self, data: Any, files: Any, name: str) -> list[str]:

@@ -178,6 +178,7 @@ class MessageViewSet(SnippetViewSet):
     copy_view_enabled = False
     inspect_view_enabled = True
     # The generic pages: snippets' own know one template for everybody's rows.
+    index_template_name = "mailings/messages.html"
     delete_template_name = message_views.MessageDeleteView.template_name
     inspect_template_name = message_views.MessageInspectView.template_name
     list_per_page = 50
@@ -237,7 +238,7 @@ class MailingViewSet(OwnedModelViewSet):
     edit_view_class = mailings.MailingEditView
     delete_view_class = mailings.MailingDeleteView
     inspect_view_class = mailings.MailingInspectView
-    inspect_template_name = "mailings/mailing_detail.html"
+    inspect_template_name = "mailings/mailing.html"
     list_display = [
         "name",
         "message",

@@ -58,6 +58,7 @@ class TestPreview:
         assert policy.startswith("sandbox ")
         assert "allow-scripts" not in policy
         assert "default-src 'none'" in policy
+        assert policy.endswith("img-src http://testserver")
 
     def test_a_wrong_field_makes_it_wait(self, browser, owner, add):
         data = message_data(text("<p>{{ wrong }}</p>"))

@@ -125,17 +125,11 @@ class ClientPickerView(View):
 
 
 class MailingInspectView(owned.OwnedInspectView):
-    page_title = _("Mailing")
-
     def get_fields(self) -> list[str]:
         return []
 
     def get_owned_rows(self) -> QuerySet[Mailing]:
         return super().get_owned_rows().select_related("owner", "message", "disabled_by")
-
-    def get_breadcrumbs_items(self) -> list[dict[str, Any]]:
-        items = super().get_breadcrumbs_items()
-        return [*items[:2], {"url": "", "label": str(self.object)}]
 
     @cached_property
     def can_edit(self) -> bool:

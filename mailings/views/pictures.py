@@ -19,7 +19,7 @@ class PictureInspectView(owned.OwnedInspectView):
     template_name = "mailings/picture.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return super().get_context_data(users=self.object.messages(), **kwargs)
+        return super().get_context_data(shown_in=self.object.messages(), **kwargs)
 
 
 class PictureDeleteView(owned.OwnedDeleteView):
@@ -32,7 +32,7 @@ class PictureDeleteView(owned.OwnedDeleteView):
         return gettext("Letters that were sent with this picture lose it, too. Delete it?")
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return super().get_context_data(users=self.object.messages(), **kwargs)
+        return super().get_context_data(shown_in=self.object.messages(), **kwargs)
 
     def form_valid(self, form: Any) -> HttpResponse:
         if self.object.messages().exists():
