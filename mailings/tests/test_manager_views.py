@@ -59,6 +59,12 @@ class TestReading:
         address = reverse("message:inspect", args=[mailing.message_id])
         assert browser(manager).get(address).status_code == 200
 
+    def test_messages_without_boxes_to_tick(self, browser, manager, owner, mailing):
+        """There is nothing a manager may do with several at once."""
+        pages = [browser(user).get(reverse("message:list")).text for user in (owner, manager)]
+        for words in ("data-bulk-action-checkbox", "data-bulk-action-button"):
+            assert [words in page for page in pages] == [True, False]
+
     def test_finished_mailings(self, browser, manager, mailing):
         Mailing.objects.update(status="finished")
         page = browser(manager).get(reverse("mailing:finished")).content.decode()

@@ -11,11 +11,13 @@ from django.conf import settings
 from django.db.models import Count, ProtectedError, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_list_or_404, redirect
+from django.utils.functional import cached_property
 from django.utils.text import get_text_list
 from django.utils.translation import gettext, ngettext
 from wagtail.admin import messages
 from wagtail.admin.ui.components import MediaContainer
 from wagtail.admin.ui.side_panels import ChecksSidePanel
+from wagtail.admin.ui.tables import BaseColumn
 from wagtail.admin.views import generic
 from wagtail.snippets.bulk_actions.delete import DeleteBulkAction
 from wagtail.snippets.views import snippets
@@ -66,6 +68,16 @@ def refuse_deletion(mailings: QuerySet[Mailing]) -> str:
 class MessageIndexView(owned.OwnedIndexMixin, snippets.IndexView):
     def get_base_queryset(self) -> QuerySet[Message]:
         return super().get_base_queryset().annotate(uses=Count("mailings"))
+
+    @cached_property
+    def offers_deletion(self) -> bool:
+        """Return whether there is something to tick rows for; managers read only."""
+        return self.permission_policy.user_has_permission(self.request.user, "delete")
+
+    @cached_property
+    def columns(self) -> list[BaseColumn]:
+        columns = super().columns
+        return columns if self.offers_deletion else columns[1:]
 
 
 class EditorMixin:
