@@ -87,3 +87,12 @@ def browser():
         return client
 
     return open_browser
+
+
+# Files with tests that start whole stacks or walk every address.
+LONG = ("test_processes.py", "test_isolation.py", "test_run.py", "test_journey.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run long tests first: the processes then end together, sharing out the short ones."""
+    items.sort(key=lambda item: item.path.name not in LONG)

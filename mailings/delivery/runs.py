@@ -147,8 +147,7 @@ def close_run(attempt_id: int, now: datetime) -> bool:
         if attempt.status == Attempt.Status.SUCCESS:
             last = attempt.deliveries.filter(status=Delivery.Status.ACCEPTED).order_by("-pk")
             attempt.server_response = last.values_list("response", flat=True).first() or ""
-        sums = ("planned", "accepted", "rejected", "skipped", "unknown")
-        attempt.save(update_fields=["status", "finished_at", "server_response", *sums])
+        attempt.save(update_fields=["status", "finished_at", "server_response", *Attempt.SUMS])
         mailing = attempt.mailing
         mailing.plan(now)
         mailing.save(update_fields=["next_run_at", "status"])
