@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -91,6 +92,14 @@ def choice(name: str, default: str, allowed: list[str]) -> str:
     value = text(name, default)
     if value not in allowed:
         fail(name, f"is {value!r}; use one of {', '.join(allowed)}.")
+    return value
+
+
+def token(name: str) -> str:
+    """Return a secret that fits into a header (RFC 6750) and is not guessed, or nothing."""
+    value = text(name)
+    if value and not re.fullmatch(r"[A-Za-z0-9._~+/-]{16,}=*", value):
+        fail(name, "must be 16 or more letters of the Latin alphabet, digits and -._~+/ signs.")
     return value
 
 

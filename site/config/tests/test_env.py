@@ -58,6 +58,9 @@ WRONG = [
     ("MAILING_RETRY_DELAYS", "60,0", "every delay must be from 1"),
     ("MAILING_RETRY_DELAYS", "9" * 25, "every delay must be from 1"),
     ("SMTP_CONNECTIONS", "many", "use a whole number"),
+    ("METRICS_TOKEN", SECRET, "must be 16 or more"),
+    ("METRICS_TOKEN", f"{SECRET} {SECRET} {SECRET}", "must be 16 or more"),
+    ("LOG_FORMAT", "xml", "use one of line, json"),
     ("LANGUAGE_CODE", "de", "use one of ru, en"),
     ("TIME_ZONE", "Mars", "use a name such as Europe/Moscow"),
 ]
