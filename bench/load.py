@@ -1,398 +1,330 @@
 """`make bench`: how fast the whole product sends, and whether every letter is accounted for.
 
 One run goes through everything: a mailing is saved, its run opened by a `qcluster` that waits,
-its letters sent to smtp-sink, its ledger closed. In the same run two yardsticks are measured
-beside it: smtp-source (Postfix's load generator) with as many connections, and Django's own
-`send_messages` over one connection. Settings by environment:
+its letters sent to smtp-sink, its ledger closed. Before and after it smtp-source (Postfix's load
+generator) sends as many over as many connections, since machines drift; Django's own
+`send_messages` over one connection is measured once. Settings by environment:
 
     BENCH_N            letters (20000)
-    BENCH_DATABASES    "postgres sqlite" where PostgreSQL and Redis answer, else "sqlite"
+    BENCH_DATABASES    "postgres sqlite" where PostgreSQL and Redis answer, else "sqlite";
+                       the rows after `first` run on the first one only
+    BENCH_ROWS         which rows: rate opening first slow lockstep closing two-connections
+    BENCH_OPEN         recipients of the run that is opened without sending (100000)
+    BENCH_GROWTH       1: measure the rate at a tenth of BENCH_N as well (from 1000000 on: always)
     BENCH_WORKERS      worker processes (2)
     BENCH_CONNECTIONS  connections of each (4)
+
+DATABASE_URL and REDIS_URL name the servers; what is measured lives in databases of its own there
+(vestnik_bench, vestnik_bench_template; number 7 of Redis), which are made anew and dropped.
 """
 
 from __future__ import annotations
 
-import atexit
 import json
 import os
+import platform
+import random
 import re
-import resource
-import shutil
-import signal
-import socket
-import sqlite3
-import subprocess
+import statistics
 import sys
-import tempfile
 import time
-from dataclasses import asdict, dataclass
-from datetime import datetime
-from pathlib import Path
-from urllib.parse import urlsplit
+from dataclasses import asdict
 
-import psycopg2
-
-BASE_DIR = Path(__file__).resolve().parents[1]
-LETTERS = int(os.environ.get("BENCH_N", "20000"))
-WORKERS = int(os.environ.get("BENCH_WORKERS", "2"))
-CONNECTIONS = int(os.environ.get("BENCH_CONNECTIONS", "4"))
-POSTGRES = os.environ.get("DATABASE_URL", "postgres://postgres@127.0.0.1:5432/vestnik_bench")
-REDIS = os.environ.get("REDIS_URL", "redis://127.0.0.1:6379/7")
-TICKS = os.sysconf("SC_CLK_TCK")
-
-
-@dataclass
-class Row:
-    """One line of the table. Rates in letters a second, CPU in seconds per 1,000 letters."""
-
-    what: str
-    letters: int
-    rate: float
-    cpu_workers: float | None = None
-    cpu_database: float | None = None
-    cpu_receiver: float | None = None
-    worker_peak_mb: float | None = None
-    opening_s: float | None = None
-    planned: int | None = None
-    accepted: int | None = None
-    lost: int | None = None
-    doubled: int | None = None
-    unknown: int | None = None
-
-
-# --- Processes and what they cost -------------------------------------------------------------
-
-
-def family(pid: int) -> list[int]:
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except FileNotFoundError:
-        return []
-    return [pid, *(member for child in children for member in family(int(child)))]
-
-
-def cpu_seconds(pids: list[int], *, with_dead_children: bool = False) -> float:
-    total = 0
-    for pid in pids:
-        try:
-            fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        total += sum(map(int, fields[11:15] if with_dead_children else fields[11:13]))
-    return total / TICKS
-
-
-def peak_mb(pids: list[int]) -> float:
-    peaks = []
-    for pid in pids:
-        try:
-            status = Path(f"/proc/{pid}/status").read_text()
-        except FileNotFoundError:
-            continue
-        if found := re.search(r"VmHWM:\s+(\d+)", status):
-            peaks.append(int(found[1]) / 1024)
-    return max(peaks, default=0.0)
-
-
-def postgres_pids() -> list[int]:
-    done = subprocess.run(["pgrep", "-x", "postgres"], capture_output=True, text=True)
-    return [int(pid) for pid in done.stdout.split()]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return sock.getsockname()[1]
-
-
-def answers(host: str, port: int) -> bool:
-    try:
-        socket.create_connection((host, port), timeout=2).close()
-    except OSError:
-        return False
-    return True
-
-
-class Sink:
-    """smtp-sink, which takes everything and counts it."""
-
-    def __init__(self, *options: str) -> None:
-        self.port = free_port()
-        self.counters = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the sink
-        user = ["-u", "nobody"] if os.geteuid() == 0 else []
-        command = ["smtp-sink", *user, "-c", "-4", "-m", "512", *options]
-        self.process = subprocess.Popen(
-            [*command, f"127.0.0.1:{self.port}", "1024"], stdout=self.counters
-        )
-        atexit.register(self.process.kill)
-        while not answers("127.0.0.1", self.port):
-            time.sleep(0.05)
-
-    @property
-    def taken(self) -> int:
-        """Return how many letters have come in."""
-        self.counters.seek(0)
-        numbers = re.findall(rb"mesg=(\d+)", self.counters.read())
-        return int(numbers[-1]) if numbers else 0
-
-    def cpu(self) -> float:
-        return cpu_seconds([self.process.pid])
-
-    def stop(self) -> None:
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait()
-
-
-# --- The product ------------------------------------------------------------------------------
-
-# @N@ is the number of letters.
-PREPARE = """
-from django.db import connection
-user = User.objects.create_user("bench@example.com", company="ООО «Ромашка»")
-if connection.vendor == "postgresql":
-    numbers = "SELECT n FROM generate_series(1, @N@) n"
-else:
-    numbers = (
-        "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < @N@)"
-        " SELECT n FROM r"
-    )
-with connection.cursor() as cursor:
-    cursor.execute(
-        "INSERT INTO mailings_client (owner_id, email, full_name, comment, created_at)"
-        " SELECT " + str(user.pk) + ", 'c' || q.n || '@example.com',"
-        " CASE WHEN q.n % 5 = 0 THEN 'Иван Петров ' ELSE 'John Smith ' END || q.n,"
-        f" '', CURRENT_TIMESTAMP FROM ({numbers}) q"
-    )
-    if connection.vendor == "postgresql":
-        cursor.execute("ANALYZE mailings_client")
-text = "<p>Dear {{ client.full_name }}, " + "the new harvest has come to our shop. " * 6 + "</p>"
-Message.objects.create(
-    owner=user, subject="News for {{ client.full_name }}", body=[("heading", "News"), ("text", text)]
+from harness import BASE_DIR, CONNECTIONS, WORKERS, Product, Run, databases, manage
+from processes import clean_up_on_sigterm, connected, cpu_seconds, memory_mb, pids_named, wait_for
+from servers import Receiver, Sink, has_sink, rate_receiver
+from table import Row, print_table, verdicts
+from yardsticks import (
+    has_source,
+    measure_django,
+    measure_smtp_source,
+    run_lock_step,
+    run_smtp_source,
 )
-"""
 
-START = """
-mailing = Mailing.objects.create(owner=User.objects.get(), name="bench", all_clients=True,
-                                 message=Message.objects.get(), starts_at=timezone.now())
-result = mailing.pk
-"""
-
-LOOK = """
-SELECT planned, accepted, unknown, status, started_at, finished_at FROM mailings_attempt
- WHERE finished_at IS NOT NULL
-"""
-
-
-class Product:
-    """A fresh site on one database, and its `qcluster`."""
-
-    def __init__(self, database: str, sink: Sink, folder: Path) -> None:
-        self.database = database
-        self.env = {
-            **os.environ,
-            "PYTHONPATH": f"{BASE_DIR}:{BASE_DIR / 'site'}",
-            "DJANGO_SETTINGS_MODULE": "config.settings",
-            "SECRET_KEY": "bench-" + "x" * 50,
-            "DEBUG": "false",
-            "VAR_DIR": str(folder),
-            "EMAIL_URL": f"smtp://127.0.0.1:{sink.port}",
-            "DEFAULT_FROM_EMAIL": "Vestnik <news@vestnik.test>",
-            "MAILING_WORKERS": str(WORKERS),
-            "SMTP_CONNECTIONS": str(CONNECTIONS),
-            "DATABASE_URL": POSTGRES if database == "postgres" else "",
-            "REDIS_URL": REDIS if database == "postgres" else "",
-        }
-        if database == "postgres":
-            recreate_database()
-        self.manage("migrate", "-v0")
-
-    def manage(self, *args: str) -> None:
-        subprocess.run([sys.executable, "manage.py", *args], cwd=BASE_DIR, env=self.env, check=True)
-
-    def python(self, code: str) -> object:
-        program = (
-            "import django, json; django.setup()\n"
-            "from django.utils import timezone\n"
-            "from accounts.models import User; from mailings.models import *\n"
-            f"result = None\n{code}\nprint('\\n' + json.dumps(result))"
-        )
-        done = subprocess.run(
-            [sys.executable, "-c", program],
-            cwd=BASE_DIR,
-            env=self.env,
-            check=True,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        return json.loads(done.stdout.splitlines()[-1])
-
-    def look(self) -> dict | None:
-        """Return the run when it is closed; asks the database itself, which costs it nothing."""
-        connection = (
-            psycopg2.connect(POSTGRES)
-            if self.database == "postgres"
-            else sqlite3.connect(Path(self.env["VAR_DIR"]) / "db.sqlite3")
-        )
-        cursor = connection.cursor()
-        cursor.execute(LOOK)
-        row = cursor.fetchone()
-        connection.close()
-        if row is None:
-            return None
-        run = dict(zip(("planned", "accepted", "unknown", "status"), row, strict=False))
-        began, ended = (datetime.fromisoformat(str(moment)) for moment in row[4:])
-        return {**run, "seconds": (ended - began).total_seconds()}
-
-    def start(self) -> None:
-        log = (Path(self.env["VAR_DIR"]) / "qcluster.log").open("w")
-        self.cluster = subprocess.Popen(
-            [sys.executable, "manage.py", "qcluster"],
-            cwd=BASE_DIR,
-            env=self.env,
-            stdout=log,
-            stderr=log,
-        )
-        while not self.python("result = Worker.objects.count()"):
-            time.sleep(0.2)
-
-    def stop(self) -> None:
-        self.cluster.terminate()
-        self.cluster.wait()
+LETTERS = int(os.environ.get("BENCH_N", "20000"))
+OPEN = int(os.environ.get("BENCH_OPEN", "100000"))
+GROWTH = LETTERS >= 1_000_000 or os.environ.get("BENCH_GROWTH") == "1"
+ALL_ROWS = "rate opening first slow lockstep closing two-connections"
+ROWS = os.environ.get("BENCH_ROWS", ALL_ROWS).split()
+SESSIONS = WORKERS * CONNECTIONS
+FEW = min(LETTERS, 10_000)  # letters of the rows about odd servers
+SLOW_LETTERS, SLOW_CONNECTIONS, SLOW_DELAY = min(LETTERS, 6000), 20, 0.05
+FIRST_RECIPIENTS, FIRST_TRIES = 1000, 5
+STANDSTILL = 120  # seconds without a letter after which a run is given up
 
 
-def recreate_database() -> None:
-    parts = urlsplit(POSTGRES)
-    connection = psycopg2.connect(parts._replace(path="/postgres").geturl())
-    connection.autocommit = True
-    with connection.cursor() as cursor:
-        cursor.execute(f'DROP DATABASE IF EXISTS "{parts.path[1:]}" WITH (FORCE)')
-        cursor.execute(f'CREATE DATABASE "{parts.path[1:]}"')
-    connection.close()
+# --- One run ----------------------------------------------------------------------------------
 
 
-def measure_product(database: str) -> Row:
-    sink = Sink()
-    folder = Path(tempfile.mkdtemp(prefix="vestnik-bench-"))
-    product = Product(database, sink, folder)
-    product.python(PREPARE.replace("@N@", str(LETTERS)))
-    product.start()
-    pids = family(product.cluster.pid)
-    before = cpu_seconds(pids), cpu_seconds(postgres_pids(), with_dead_children=True), sink.cpu()
-    product.python(START)
-    while not (run := product.look()):
+class Watch:
+    """The memory of the workers while they send: at a fifth of the run and at its end."""
+
+    def __init__(self, product: Product, letters: int) -> None:
+        self.product, self.letters = product, letters
+        self.early: dict[int, float] = {}
+        self.late: dict[int, float] = {}
+
+    def look(self, taken: int) -> None:
+        if taken < self.letters / 5:
+            return
+        if not self.early:
+            pids = connected(self.product.server.port, self.product.members())
+            self.early = {pid: memory_mb(pid) or 0.0 for pid in pids}
+        for pid in self.early:
+            self.late[pid] = memory_mb(pid) or self.late.get(pid, 0.0)
+
+    def peak(self) -> float:
+        """Return the most that any process of the cluster held, in MB."""
+        return max(memory_mb(pid, "VmHWM") or 0.0 for pid in self.product.members())
+
+    def growth(self) -> float | None:
+        return max((self.late[pid] - mb for pid, mb in self.early.items()), default=None)
+
+
+def await_end(product: Product, mailing_id: int, watch: Watch) -> Run:
+    """Wait until the run is closed; end the program where nothing moves any more."""
+    moved_at, before = time.monotonic(), -1
+    while not ((run := product.run_of(mailing_id)) and run.finished_at):
+        # smtp-sink counts once a second.
+        taken = max(product.server.taken, run.accepted if run else 0)
+        watch.look(taken)
+        if taken != before:
+            moved_at, before = time.monotonic(), taken
+        if time.monotonic() - moved_at > STANDSTILL:
+            tail = product.log.read_text()[-3000:]
+            sys.exit(f"{tail}\nNothing moved for {STANDSTILL} s: {taken:,} letters came, {run}.")
         time.sleep(0.1)
-    after = cpu_seconds(pids), cpu_seconds(postgres_pids(), with_dead_children=True), sink.cpu()
-    costs = [round((b - a) * 1000 / LETTERS, 4) for a, b in zip(before, after, strict=True)]
-    peak = peak_mb(pids)
-    product.stop()
-    taken = sink.taken
-    sink.stop()
-    log = (folder / "qcluster.log").read_text()
-    opening = re.search(r"opened in ([\d.]+) s", log)
-    shutil.rmtree(folder)
+    return run
+
+
+def costs(product: Product) -> list[float]:
+    """Return the CPU seconds so far of workers, database and receiver."""
+    services = pids_named("postgres", "redis-server") if product.database == "postgres" else []
+    return [cpu_seconds(product.members()), cpu_seconds(services), product.server.cpu()]
+
+
+def measure(
+    what: str, kind: str, database: str, server: Sink | Receiver, letters: int, **env: str
+) -> Row:
+    """Send a mailing through the whole product; `env` are settings that differ."""
+    product = Product(database, server, clients=letters, **env)
+    product.start()
+    watch = Watch(product, letters)
+    before = costs(product)
+    mailing_id, _due = product.save_mailing()
+    run = await_end(product, mailing_id, watch)
+    spent = [(b - a) * 1000 / letters for a, b in zip(before, costs(product), strict=True)]
+    peak = watch.peak()
+    opening = re.search(r"opened in ([\d.]+) s", product.log.read_text())
+    product.close()
+    server.stop()
+    lost, doubled = compare(server, run, letters)
     return Row(
-        what=f"Vestnik, {database}, {WORKERS} x {CONNECTIONS} connections",
-        letters=LETTERS,
-        rate=round(run["accepted"] / run["seconds"]),
-        cpu_workers=costs[0],
-        cpu_database=costs[1] if database == "postgres" else 0.0,
-        cpu_receiver=costs[2],
-        worker_peak_mb=round(peak, 1),
+        what=f"{what}, {database}",
+        kind=kind,
+        letters=letters,
+        rate=run.accepted / run.seconds,
+        cpu_workers=spent[0],
+        cpu_database=spent[1],
+        cpu_receiver=spent[2],
+        worker_peak_mb=peak,
+        worker_growth_mb=watch.growth(),
         opening_s=float(opening[1]) if opening else None,
-        planned=run["planned"],
-        accepted=run["accepted"],
-        lost=max(run["planned"] - taken, 0),
-        doubled=max(taken - run["accepted"] - run["unknown"], 0),
-        unknown=run["unknown"],
+        planned=run.planned,
+        accepted=run.accepted,
+        lost=lost,
+        doubled=doubled,
+        unknown=run.unknown,
+        checked_by="count" if server.counts_only else "log",
     )
 
 
-# --- The yardsticks ---------------------------------------------------------------------------
+def compare(server: Sink | Receiver, run: Run, letters: int) -> tuple[int, int]:
+    """Return how many letters were lost and doubled by what the receiver has, not the ledger."""
+    excused = run.rejected + run.skipped + run.unknown
+    if server.counts_only:
+        return max(letters - excused - server.taken, 0), max(server.taken - letters, 0)
+    recipients = {letter.recipient for letter in server.letters}
+    missing = {f"c{n}@example.com" for n in range(1, letters + 1)} - recipients
+    return max(len(missing) - excused, 0), len(server.letters) - len(recipients)
 
 
-def measure_smtp_source() -> Row:
-    sink, sessions = Sink(), WORKERS * CONNECTIONS
-    before_sink = sink.cpu()
-    start = time.monotonic()
-    subprocess.run(
-        ["smtp-source", "-4", "-d", "-s", str(sessions), "-l", "4096", "-m", str(LETTERS)]
-        + ["-f", "a@x.test", "-t", "b@x.test", "-M", "x.test", f"127.0.0.1:{sink.port}"],
-        check=True,
+# --- The rows ---------------------------------------------------------------------------------
+
+
+def measure_letter() -> tuple[int, str]:
+    """Send a few letters; return the size of one in bytes, and what it consists of."""
+    receiver = Receiver("--keep", "1")
+    product = Product("sqlite", receiver, clients=20)
+    product.save_mailing()
+    manage(product.env, "mailing")
+    wait_for(lambda: receiver.taken, "a letter arrives")
+    size = round(statistics.mean(letter.size for letter in receiver.letters))
+    head, _blank, body = receiver.kept(1).partition(b"\r\n\r\n")
+    headers = re.findall(rb"^([\w-]+):", head, re.MULTILINE)
+    parts = re.findall(rb"^Content-Type: (text/\w+)", body, re.MULTILINE)
+    product.close()
+    receiver.stop()
+    return size, (
+        f"{size:,} bytes on the wire, {b' and '.join(parts).decode()}, the client's name in both, "
+        f"{len(headers)} headers: {b', '.join(headers).decode()}"
     )
-    seconds = time.monotonic() - start
-    cpu = (sink.cpu() - before_sink) * 1000 / LETTERS
-    sink.stop()
-    rate = round(LETTERS / seconds)
-    return Row(f"smtp-source -d -s {sessions}", LETTERS, rate, cpu_receiver=round(cpu, 4))
 
 
-DJANGO_MAIL = """
+def rate_rows(size: int) -> list[Row]:
+    """Measure the product on each database, smtp-source before, between and after."""
+    rows, sources = [], [source_row(size)]
+    name = f"Vestnik, {WORKERS} x {CONNECTIONS} connections"
+    for database in databases():
+        small = None
+        if GROWTH:
+            small = measure(name, "rate", database, rate_receiver(), LETTERS // 10)
+        row = measure(name, "rate", database, rate_receiver(), LETTERS)
+        sources.append(source_row(size))
+        around = [source.rate for source in sources[-2:] if source]
+        if around:
+            row.compare(statistics.mean(around), "smtp-source")
+        if small:
+            growth = Row(f"growth, {database}", LETTERS, row.rate, kind="growth")
+            growth.compare(small.rate, f"the rate at {small.letters:,}")
+            rows += [small, growth]
+        rows.append(row)
+    django = measure_django(LETTERS, size)
+    for row in rows:
+        row.django = django.rate if row.kind == "rate" else None
+    return [*rows, *filter(None, sources), django]
+
+
+def source_row(size: int) -> Row | None:
+    return measure_smtp_source(LETTERS, SESSIONS, size) if has_source() else None
+
+
+def opening_row(database: str) -> Row:
+    """Open a run as a worker does, with no worker there to send it."""
+    receiver = rate_receiver()
+    product = Product(database, receiver, clients=OPEN)
+    product.save_mailing()
+    seconds, planned = product.python("""
 import time
-from django.core.mail import EmailMultiAlternatives, get_connection
-connection = get_connection()
-connection.open()
-text, page = "The new harvest has come. " * 45, "<p>The new harvest has come. </p>" * 70
-mails = []
-for n in range({n}):
-    mail = EmailMultiAlternatives(f"News for client {{n}}", text, "news@vestnik.test",
-        [f"c{{n}}@example.com"], headers={{"List-Unsubscribe": f"<https://x.test/u/{{n}}/>"}})
-    mail.attach_alternative(page, "text/html")
-    mails.append(mail)
-start = time.monotonic()
-connection.send_messages(mails)
-result = time.monotonic() - start
-"""
+from mailings.delivery import runs
+began = time.monotonic()
+runs.open_due(timezone.now())
+result = [time.monotonic() - began, Attempt.objects.get().planned]
+""")
+    product.close()
+    receiver.stop()
+    what = f"opening a run, {database}"
+    return Row(what, OPEN, kind="opening", opening_s=seconds, planned=planned)
 
 
-def measure_django() -> Row:
-    letters = min(LETTERS, 5000)  # Its rate does not depend on the number.
-    sink = Sink()
-    folder = Path(tempfile.mkdtemp(prefix="vestnik-bench-"))
-    seconds = Product("sqlite", sink, folder).python(DJANGO_MAIL.format(n=letters))
-    sink.stop()
-    shutil.rmtree(folder)
-    return Row("Django's send_messages, one connection", letters, round(letters / seconds))
+def first_row(database: str) -> Row:
+    """Let mailings come due while a `qcluster` waits; measure until the first letter is there."""
+    receiver = Receiver()
+    product = Product(database, receiver, clients=FIRST_RECIPIENTS)
+    product.start()
+    waits = []
+    for number in range(1, FIRST_TRIES + 1):
+        mailing_id, due = product.save_mailing(due_in=3 + random.random())
+        watch = Watch(product, 10**9)
+        await_end(product, mailing_id, watch)
+        wait_for(lambda n=number: receiver.taken >= FIRST_RECIPIENTS * n, "all letters are there")
+        waits.append(receiver.letters[FIRST_RECIPIENTS * (number - 1)].time - due)
+    product.close()
+    receiver.stop()
+    row = Row(f"first letter, {database}", FIRST_RECIPIENTS, kind="first", seconds=max(waits))
+    middle = statistics.median(waits)
+    row.result = f"{max(waits):.2f} s after the due time, median {middle:.2f} s, {len(waits)} tries"
+    return row
 
 
-# --- The table --------------------------------------------------------------------------------
+def slow_row(database: str) -> Row:
+    """Send to a server that is a round trip of 50 ms away, over 20 connections of one worker.
+
+    A letter needs one round trip: its body and the next one's MAIL, RCPT and DATA leave in one
+    write; the next body has to wait for the reply to DATA (RFC 2920 3.1).
+    """
+    row = measure(
+        f"slow server, {SLOW_DELAY * 1000:.0f} ms, 1 x {SLOW_CONNECTIONS}",
+        "slow",
+        database,
+        Receiver("--delay", str(SLOW_DELAY)),
+        SLOW_LETTERS,
+        MAILING_WORKERS="1",
+        SMTP_CONNECTIONS=str(SLOW_CONNECTIONS),
+    )
+    row.compare(SLOW_CONNECTIONS / SLOW_DELAY, "connections / round trip")
+    return row
 
 
-def print_table(rows: list[Row]) -> None:
-    names = [name for name in asdict(rows[0]) if any(asdict(row)[name] is not None for row in rows)]
-    cells = [names] + [
-        ["" if (v := asdict(row)[n]) is None else str(v) for n in names] for row in rows
-    ]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(names))]
-    for number, line in enumerate(cells):
-        print("| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |")
-        if number == 0:
-            print("|" + "|".join("-" * (w + 2) for w in widths) + "|")
-    source, django = rows[-2], rows[-1]
-    for row in rows[:-2]:
-        print(
-            f"{row.what}: {row.rate / source.rate:.2f} x smtp-source,"
-            f" {row.rate / django.rate:.1f} x Django's send_messages"
+def plain_row(what: str, database: str, *options: str, usable: int, size: int) -> Row:
+    """Compare with a plain lock-step client that has as many connections as the server allows."""
+    receiver = Receiver(*options)
+    plain = FEW / run_lock_step(receiver.port, FEW, usable, size)
+    receiver.stop()
+    row = measure(what, "plain", database, Receiver(*options), FEW)
+    row.compare(plain, f"a lock-step client of {usable}")
+    return row
+
+
+def lockstep_rows(database: str, size: int) -> list[Row]:
+    """Measure without PIPELINING: against our receiver, which logs, and smtp-sink, which is fast."""
+    what = "no PIPELINING"
+    rows = [plain_row(what, database, "--no-pipelining", usable=SESSIONS, size=size)]
+    if has_sink() and has_source():
+        sink = Sink("-p")
+        plain = FEW / run_smtp_source(sink.port, FEW, SESSIONS, size)
+        sink.stop()
+        row = measure(f"{what}, smtp-sink -p", "plain", database, Sink("-p"), FEW)
+        row.compare(plain, f"smtp-source -d -s {SESSIONS}")
+        rows.append(row)
+    return rows
+
+
+def other_rows(size: int) -> list[Row]:
+    rows, names = [], databases()
+    if "opening" in ROWS:
+        rows += [opening_row(database) for database in names]
+    if "first" in ROWS:
+        rows += [first_row(database) for database in names]
+    if "slow" in ROWS:
+        rows.append(slow_row(names[0]))
+    if "lockstep" in ROWS:
+        rows += lockstep_rows(names[0], size)
+    if "closing" in ROWS:
+        option = ("--close-after", "100")
+        rows.append(
+            plain_row("closes after 100 letters", names[0], *option, usable=SESSIONS, size=size)
         )
+    if "two-connections" in ROWS:
+        option = ("--connections", "2")
+        rows.append(plain_row("allows 2 connections", names[0], *option, usable=2, size=size))
+    return rows
 
 
 def main() -> None:
-    if not shutil.which("smtp-sink"):
-        sys.exit("make bench needs smtp-sink and smtp-source (apt install postfix).")
-    services = answers("127.0.0.1", urlsplit(POSTGRES).port or 5432) and answers(
-        "127.0.0.1", urlsplit(REDIS).port or 6379
-    )
-    default = "postgres sqlite" if services else "sqlite"
-    databases = os.environ.get("BENCH_DATABASES", default).split()
-    rows = [measure_product(database) for database in databases]
-    rows += [measure_smtp_source(), measure_django()]
+    clean_up_on_sigterm()
+    if unknown := set(ROWS) - set(ALL_ROWS.split()):
+        sys.exit(f"BENCH_ROWS: {' '.join(sorted(unknown))} is none of: {ALL_ROWS}")
+    size, letter = measure_letter()
+    rows = rate_rows(size) if "rate" in ROWS else []
+    rows += other_rows(size)
     print_table(rows)
+    machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.platform()}"
+    notes = [f"Machine: {machine}.", f"A letter: {letter}."]
+    notes.append("Checked by: count = smtp-sink's counter; log = the receiver's list of letters.")
+    if not (has_sink() and has_source()):
+        notes.append("smtp-sink or smtp-source is missing (apt install postfix): without them")
+        notes.append(
+            "letters go to bench/receiver.py, which is slower, or a yardstick is left out."
+        )
+    judged = verdicts(rows)
+    print("", *notes, "", *judged, sep="\n")
     report = BASE_DIR / "var" / "bench.json"
     report.parent.mkdir(exist_ok=True)
-    report.write_text(json.dumps([asdict(row) for row in rows], indent=1, ensure_ascii=False))
-    print(
-        f"Written to {report.relative_to(BASE_DIR)}; peak of this process "
-        f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MB."
-    )
+    content = {"notes": notes, "rows": [asdict(row) for row in rows], "verdicts": judged}
+    report.write_text(json.dumps(content, indent=1, ensure_ascii=False))
+    print(f"\nWritten to {report.relative_to(BASE_DIR)}.")
 
 
 if __name__ == "__main__":

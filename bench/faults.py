@@ -1,0 +1,333 @@
+"""`make bench-faults`: everything dies, again and again, and every letter is accounted for.
+
+A mailing goes out through a `qcluster` of two workers with four connections each, while its
+processes are killed at random moments (SIGKILL: mostly a worker, now and then another process or
+the whole cluster, which is then started again), PostgreSQL crashes and comes back, Redis is killed
+and comes back empty, and the mail server cuts connections at EHLO, MAIL, RCPT, DATA and after the
+final dot. At the end the mail server's own log is compared with the ledger, letter by letter:
+
+    lost      planned, neither in the log nor rejected, skipped or unknown
+    doubled   more than once in the log
+    beyond    doubled although the reply to an earlier copy had certainly been read
+
+PostgreSQL and Redis are started for this alone and stopped afterwards. Settings by environment:
+
+    BENCH_N          letters (50000)
+    BENCH_KILLS      SIGKILLs (100)
+    BENCH_RESTARTS   restarts of PostgreSQL, and as many of Redis (3)
+    BENCH_DATABASES  "postgres" where it can be started, else "sqlite"
+    BENCH_DELAY      seconds the mail server takes to answer (0.02): the run shall outlast the kills
+    BENCH_LIMIT      seconds after which it is given up (1200)
+    BENCH_SEED       of what happens when (a random number, printed)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import sqlite3
+import sys
+import time
+from collections import Counter, defaultdict
+from dataclasses import asdict, dataclass, field
+
+import psycopg2
+from harness import BASE_DIR, CONNECTIONS, WORKERS, Product, Run
+from processes import clean_up_on_sigterm, connected, in_session, kill
+from servers import Postgres, Receiver, Redis, Taken
+
+LETTERS = int(os.environ.get("BENCH_N", "50000"))
+KILLS = int(os.environ.get("BENCH_KILLS", "100"))
+RESTARTS = int(os.environ.get("BENCH_RESTARTS", "3"))
+DELAY = os.environ.get("BENCH_DELAY", "0.02")
+LIMIT = float(os.environ.get("BENCH_LIMIT", "1200"))
+SEED = int(os.environ.get("BENCH_SEED", str(random.randrange(10**6))))
+# Shares of the commands, and of the letters, at which the mail server cuts.
+CUTS = {"hello": 0.03, "mail": 0.001, "rcpt": 0.001, "data": 0.001, "dot": 0.001}
+# Which process is killed, and how often in a hundred.
+VICTIMS = {"a worker": 75, "any process": 15, "the cluster": 10}
+RETRY_DELAYS = "1,1,2,2,4,4,8,8,15,15"
+STANDSTILL = 30  # seconds without a letter after a fault
+FINAL = ("rejected", "skipped", "unknown")
+DATABASE_ERRORS = (psycopg2.Error, sqlite3.Error)
+
+
+class Storm:
+    """What happens, and at which number of letters taken over; one thing at a time."""
+
+    def __init__(self, product: Product, services: dict[str, Postgres | Redis]) -> None:
+        self.product, self.services = product, services
+        self.random = random.Random(SEED)
+        plan = self.random.choices(list(VICTIMS), list(VICTIMS.values()), k=KILLS)
+        plan += [f"{name} restarts" for name in services for _ in range(RESTARTS)]
+        self.random.shuffle(plan)
+        moments = sorted(self.random.uniform(0, LETTERS * 0.97) for _ in plan)
+        self.plan = list(zip(moments, plan, strict=True))
+        self.happened: list[tuple[float, str]] = []  # Unix time, what
+        self.sessions: set[int] = {product.cluster.pid}
+
+    def step(self, taken: int) -> None:
+        """Do the next thing if its moment has come; start a cluster that ended again."""
+        if self.plan and taken >= self.plan[0][0]:
+            what = self.plan.pop(0)[1]
+            self.happened.append((time.time(), what))
+            self._do(what)
+        if self.product.cluster.poll() is not None:
+            self.product.launch()
+            self.sessions.add(self.product.cluster.pid)
+
+    def count(self, what: str) -> int:
+        return sum(name == what for _moment, name in self.happened)
+
+    def kills(self) -> int:
+        return sum(self.count(victim) for victim in VICTIMS)
+
+    def orphans(self) -> list[int]:
+        """Return processes of clusters that ended."""
+        dead = self.sessions - {self.product.cluster.pid}
+        return [pid for session in dead for pid in in_session(session)]
+
+    def _do(self, what: str) -> None:
+        members = self.product.members()
+        if what == "a worker":
+            workers = connected(self.product.server.port, members)
+            kill([self.random.choice(workers or members)] if members else [])
+        elif what == "any process":
+            kill([self.random.choice(members)] if members else [])
+        elif what == "the cluster":
+            self.product.kill_cluster()
+        else:
+            self.services[what.removesuffix(" restarts")].restart()
+
+
+@dataclass
+class Outcome:
+    """What came of it. Times in seconds."""
+
+    database: str
+    seed: int
+    kills: int = 0
+    killed: dict[str, int] = field(default_factory=dict)
+    restarts: dict[str, int] = field(default_factory=dict)
+    cuts: dict[str, int] = field(default_factory=dict)
+    planned: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    skipped: int = 0
+    unknown: int = 0
+    arrived: int = 0
+    lost: int = 0
+    doubled: int = 0
+    beyond: int = 0
+    strangers: int = 0
+    other_ids: int = 0
+    reply_unread: int = 0
+    doubts_seen: int = 0
+    orphans: int = 0
+    seconds: float = 0.0
+    standstill: float = 0.0
+    standstill_after: str = ""
+    closed_after: float = 0.0
+    adds_up: bool = False
+    gave_up: str = ""
+
+    def problems(self) -> list[str]:
+        """Return what must not be, in words; empty if all is well."""
+        return [
+            words
+            for words, is_bad in (
+                (self.gave_up, bool(self.gave_up)),
+                (f"{self.kills} of {KILLS} kills happened", self.kills < KILLS),
+                (f"{self.lost} letters are lost", self.lost > 0),
+                (f"{self.beyond} arrived again after their reply was read", self.beyond > 0),
+                (f"{self.strangers} arrived that nobody planned", self.strangers > 0),
+                ("the ledger does not add up", not self.adds_up),
+                (f"nothing arrived for {self.standstill:.1f} s", self.standstill >= STANDSTILL),
+            )
+            if is_bad
+        ]
+
+
+# --- The run ----------------------------------------------------------------------------------
+
+
+def run(database: str) -> Outcome:
+    """Send the mailing through the storm; compare what arrived with the ledger."""
+    services = start_services(database)
+    cuts = [part for name, share in CUTS.items() for part in ("--cut", f"{name}={share}")]
+    receiver = Receiver("--delay", DELAY, "--seed", str(SEED), *cuts)
+    urls = (services["PostgreSQL"].url, services["Redis"].url) if services else None
+    settings = {"MAILING_RETRY_DELAYS": RETRY_DELAYS, "SMTP_TIMEOUT": "10"}
+    product = Product(database, receiver, clients=LETTERS, urls=urls, **settings)
+    product.start()
+    storm = Storm(product, services)
+    began = time.time()
+    mailing_id, _due = product.save_mailing()
+    outcome = Outcome(database, SEED)
+    last = endure(product, storm, mailing_id, outcome)
+    ended = time.time()
+    outcome.seconds = ended - began
+    outcome.orphans = len(storm.orphans())
+    kill(storm.orphans())
+    if last:
+        compare(last, ledger_of(product, last), receiver, outcome)
+    note_faults(storm, receiver, outcome, ended)
+    if outcome.gave_up:
+        print(product.log.read_text()[-4000:])
+    product.close()
+    receiver.stop()
+    for service in services.values():
+        service.stop()
+    return outcome
+
+
+def start_services(database: str) -> dict[str, Postgres | Redis]:
+    """Start a PostgreSQL and a Redis that may crash; none where the programs are missing."""
+    if database != "postgres":
+        print(f"On {database} there is no PostgreSQL and no Redis to restart.")
+        return {}
+    if not (Postgres.can_run() and Redis.can_run()):
+        print("NOT restarted: PostgreSQL and Redis. initdb, pg_ctl or redis-server is missing.")
+        return {}
+    return {"PostgreSQL": Postgres(), "Redis": Redis()}
+
+
+def endure(product: Product, storm: Storm, mailing_id: int, outcome: Outcome) -> Run | None:
+    """Let the storm pass until the run is closed; return its last state."""
+    end, looked, shown = time.monotonic() + LIMIT, 0.0, time.monotonic()
+    last, doubts = None, set()
+    while time.monotonic() < end:
+        taken = product.server.taken
+        storm.step(taken)
+        if time.monotonic() - looked >= 1:
+            looked = time.monotonic()
+            with contextlib.suppress(*DATABASE_ERRORS):  # It is being restarted.
+                doubts |= set(product.query(DOUBTS))
+                last = product.run_of(mailing_id)
+        if time.monotonic() - shown >= 10:
+            shown = time.monotonic()
+            print(f"{taken:,} letters arrived, {storm.kills()} kills, {last}", flush=True)
+        if last and last.finished_at:
+            break
+        time.sleep(0.02)
+    else:
+        where = f"{product.server.taken:,} letters arrived, {storm.kills()} kills, {last}"
+        outcome.gave_up = f"given up after {LIMIT:.0f} s: {where}"
+    outcome.doubts_seen = len(doubts)
+    return last
+
+
+# The words are those of reasons.py: the letter may have arrived.
+DOUBTS = "SELECT id FROM mailings_delivery WHERE response LIKE '%: it may have arrived.'"
+
+
+def ledger_of(product: Product, run: Run) -> dict[str, str]:
+    """Return the state of every recipient."""
+    sql = f"SELECT email, status FROM mailings_delivery WHERE attempt_id = {run.id}"
+    return dict(product.query(sql))
+
+
+# --- What came of it --------------------------------------------------------------------------
+
+
+def compare(run: Run, ledger: dict[str, str], receiver: Receiver, outcome: Outcome) -> None:
+    """Hold the ledger against the mail server's log, letter by letter."""
+    receiver.look()
+    copies: dict[str, list[Taken]] = defaultdict(list)
+    for letter in receiver.letters:
+        copies[letter.recipient].append(letter)
+    missing = [status for email, status in ledger.items() if email not in copies]
+    doubled = [letters for email, letters in copies.items() if len(letters) > 1]
+    for name in ("planned", "accepted", *FINAL):
+        setattr(outcome, name, getattr(run, name))
+    outcome.arrived = len(copies)
+    outcome.lost = sum(status not in FINAL for status in missing)
+    outcome.doubled = len(doubled)
+    outcome.beyond = sum(was_read_before(letters, receiver.read) for letters in doubled)
+    outcome.other_ids = sum(len({each.message_id for each in letters}) > 1 for letters in doubled)
+    outcome.strangers = len(copies.keys() - ledger.keys())
+    outcome.reply_unread = len(receiver.letters) - len(receiver.read)
+    counted = Counter(ledger.values())
+    outcome.adds_up = (
+        run.status in ("success", "partial", "failure")
+        and run.planned == len(ledger) == LETTERS
+        and all(counted[name] == getattr(run, name) for name in ("accepted", *FINAL))
+        and sum(counted[name] for name in ("accepted", *FINAL)) == run.planned
+    )
+
+
+def was_read_before(letters: list[Taken], read: set[int]) -> bool:
+    """Return whether a copy other than the last had its reply read."""
+    return any(letter.number in read for letter in sorted(letters)[:-1])
+
+
+def note_faults(storm: Storm, receiver: Receiver, outcome: Outcome, ended: float) -> None:
+    outcome.kills = storm.kills()
+    outcome.killed = {victim: storm.count(victim) for victim in VICTIMS}
+    outcome.restarts = {name: storm.count(f"{name} restarts") for name in storm.services}
+    outcome.cuts = {stage: receiver.cuts[stage] for stage in CUTS}
+    moments = [letter.time for letter in receiver.letters]
+    if not moments:
+        return
+    gap, until = max(
+        ((later - sooner, later) for sooner, later in zip(moments, moments[1:], strict=False)),
+        default=(0.0, ended),
+    )
+    before = [what for moment, what in storm.happened if moment <= until]
+    outcome.standstill, outcome.standstill_after = gap, before[-1] if before else "nothing"
+    outcome.closed_after = ended - moments[-1]
+
+
+def describe(numbers: dict[str, int]) -> str:
+    return ", ".join(f"{name} {number}" for name, number in numbers.items()) or "none"
+
+
+def print_outcome(outcome: Outcome) -> None:
+    """Print the outcome as a Markdown table, and the verdict below it."""
+    sums = ("planned", "accepted", "rejected", "skipped", "unknown")
+    lines = {
+        "database; seed": f"{outcome.database}; {outcome.seed}",
+        "SIGKILLs": f"{outcome.kills}: {describe(outcome.killed)}",
+        "restarts": describe(outcome.restarts),
+        "connections cut at": describe(outcome.cuts),
+        "ledger": ", ".join(f"{name} {getattr(outcome, name):,}" for name in sums),
+        "recipients whose letter arrived": f"{outcome.arrived:,}",
+        "lost": outcome.lost,
+        "doubled": outcome.doubled,
+        "doubled beyond what was on the wire": outcome.beyond,
+        "doubled under another Message-ID": outcome.other_ids,
+        "arrived, reply perhaps not read": outcome.reply_unread,
+        "in doubt, seen in the ledger once a second": outcome.doubts_seen,
+        "processes left behind by dead clusters": outcome.orphans,
+        "longest standstill": f"{outcome.standstill:.1f} s, after: {outcome.standstill_after}",
+        "closed after the last letter": f"{outcome.closed_after:.1f} s",
+        "whole run": f"{outcome.seconds:.0f} s",
+    }
+    width = max(map(len, lines))
+    print(f"\n| {'what':{width}} | {LETTERS:,} letters, {WORKERS} x {CONNECTIONS} connections |")
+    print(f"|{'-' * (width + 2)}|---|")
+    for name, value in lines.items():
+        print(f"| {name:{width}} | {value} |")
+    problems = outcome.problems()
+    print("\n" + ("NOT MET: " + "; ".join(problems) if problems else "met: every letter is there."))
+
+
+def main() -> None:
+    clean_up_on_sigterm()
+    default = "postgres" if Postgres.can_run() and Redis.can_run() else "sqlite"
+    names = os.environ.get("BENCH_DATABASES", default).split()
+    outcomes = []
+    for name in names:
+        outcomes.append(run(name))
+        print_outcome(outcomes[-1])
+    report = BASE_DIR / "var" / "bench-faults.json"
+    report.parent.mkdir(exist_ok=True)
+    report.write_text(json.dumps([asdict(outcome) for outcome in outcomes], indent=1))
+    print(f"Written to {report.relative_to(BASE_DIR)}.")
+    sys.exit(any(outcome.problems() for outcome in outcomes))
+
+
+if __name__ == "__main__":
+    main()

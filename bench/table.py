@@ -1,0 +1,142 @@
+"""The rows of a measurement, printed as one table, and what they say of the targets."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+# What must be reached on two cores with everything on one machine.
+RATE, DJANGO, COST, GROWTH = 0.70, 12, 0.10, 0.85
+PEAK_MB, FLAT_MB = 120, 10
+# Seconds a recipient, and seconds below which a run need not be opened however small it is.
+OPENING, OPENING_FLOOR = 15 / 1_000_000, 1.5
+FIRST = 2.0  # seconds
+SLOW, PLAIN = 0.90, 0.80
+
+
+@dataclass
+class Row:
+    """One line of the table. Rates in letters a second, CPU in seconds per 1,000 letters."""
+
+    what: str
+    letters: int
+    rate: float | None = None
+    cpu_workers: float | None = None
+    cpu_database: float | None = None
+    cpu_receiver: float | None = None
+    worker_peak_mb: float | None = None
+    worker_growth_mb: float | None = None
+    opening_s: float | None = None
+    planned: int | None = None
+    accepted: int | None = None
+    lost: int | None = None
+    doubled: int | None = None
+    unknown: int | None = None
+    checked_by: str = ""
+    result: str = ""
+    # What the row is compared with, for the verdicts and the JSON: its rate, and the share.
+    kind: str = "yardstick"
+    against: float | None = None
+    share: float | None = None
+    django: float | None = None
+    seconds: float | None = None
+
+    def compare(self, rate: float, with_what: str) -> None:
+        """Note the rate as a share of another one."""
+        self.against, self.share = rate, self.rate / rate
+        self.result = f"{self.share:.0%} of {with_what} ({rate:,.0f}/s)"
+
+
+HEADINGS = {
+    "what": "what",
+    "letters": "letters",
+    "rate": "letters/s",
+    "cpu_workers": "workers, CPU-s/1,000",
+    "cpu_database": "database, CPU-s/1,000",
+    "cpu_receiver": "receiver, CPU-s/1,000",
+    "worker_peak_mb": "worker's peak, MB",
+    "worker_growth_mb": "grew by, MB",
+    "opening_s": "opened in, s",
+    "planned": "planned",
+    "accepted": "accepted",
+    "lost": "lost",
+    "doubled": "doubled",
+    "unknown": "unknown",
+    "checked_by": "checked by",
+    "result": "result",
+}
+
+
+def cell(name: str, value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        digits = 0 if name == "rate" else 3 if name.startswith("cpu") else 1
+        return f"{value:,.{2 if name == 'opening_s' else digits}f}"
+    return str(value)
+
+
+def print_table(rows: list[Row]) -> None:
+    """Print rows as Markdown; columns that nothing fills are left out."""
+    dicts = [asdict(row) for row in rows]
+    names = [name for name in HEADINGS if any(row[name] not in (None, "") for row in dicts)]
+    cells = [[HEADINGS[name] for name in names]]
+    cells += [[cell(name, row[name]) for name in names] for row in dicts]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(names))]
+    for number, line in enumerate(cells):
+        print("| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |")
+        if number == 0:
+            print("|" + "|".join("-" * (w + 2) for w in widths) + "|")
+
+
+def verdicts(rows: list[Row]) -> list[str]:
+    """Return a line for every target that the rows say something about."""
+    lines = []
+    for row in rows:
+        judge = {"rate": _rate, "opening": _opening, "first": _first}.get(row.kind)
+        if judge:
+            lines += judge(row)
+        elif row.kind == "growth":
+            lines.append(_line(row, f"{row.share:.2f} of the rate", f"{GROWTH:.2f}",
+                               row.share >= GROWTH))  # fmt: skip
+        elif row.kind in ("slow", "plain"):
+            target = SLOW if row.kind == "slow" else PLAIN
+            lines.append(_line(row, row.result, f"{target:.0%}", row.share >= target))
+        if row.planned is not None and row.kind != "opening":
+            words = f"lost {row.lost}, doubled {row.doubled}"
+            lines.append(_line(row, words, "0", not (row.lost or row.doubled)))
+    return lines
+
+
+def _line(row: Row, words: str, target: str, is_met: bool) -> str:
+    return f"{row.what}: {words} (target {target}): {'met' if is_met else 'NOT MET'}"
+
+
+def _rate(row: Row) -> list[str]:
+    cost, grew = row.cpu_workers + row.cpu_database, row.worker_growth_mb
+    lines = []
+    if row.share is not None:
+        words = f"rate {row.share:.2f} x smtp-source"
+        lines.append(_line(row, words, f"{RATE:.2f}", row.share >= RATE))
+    if row.django:
+        words = f"rate {row.rate / row.django:.1f} x Django's send_messages"
+        lines.append(_line(row, words, str(DJANGO), row.rate / row.django >= DJANGO))
+    words = f"workers and database {cost:.3f} CPU-s per 1,000"
+    lines.append(_line(row, words, f"{COST:.2f}", cost <= COST))
+    peak = f"a worker's memory {row.worker_peak_mb:.0f} MB at its peak"
+    lines.append(_line(row, peak, f"{PEAK_MB}", row.worker_peak_mb < PEAK_MB))
+    if grew is not None:
+        words = f"grew by {grew:.1f} MB"
+        lines.append(_line(row, words, f"{FLAT_MB}", grew <= FLAT_MB))
+    return lines
+
+
+def _opening(row: Row) -> list[str]:
+    target = max(OPENING * row.letters, OPENING_FLOOR)
+    words = f"opened in {row.opening_s:.2f} s"
+    return [_line(row, words, f"{target:g} s", row.opening_s <= target)]
+
+
+def _first(row: Row) -> list[str]:
+    return [_line(row, row.result, f"{FIRST:g} s", row.seconds <= FIRST)]
