@@ -58,12 +58,13 @@ class ScriptedServer:
     nested_mail: bool = False  # refuse MAIL inside a transaction, as strict servers do
     max_sessions: int = 10**9
     close_after: int = 10**9
+    host: str = "127.0.0.1"
 
     def __enter__(self) -> ScriptedServer:
         self.stopped = threading.Event()
         self.lock = threading.Lock()
         self.alive = 0
-        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener = socket.create_server((self.host, 0))
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
         return self
@@ -76,7 +77,7 @@ class ScriptedServer:
 
     @property
     def url(self) -> str:
-        return f"smtp://127.0.0.1:{self.port}"
+        return f"smtp://{self.host}:{self.port}"
 
     def fail(self, stage: str, action: bytes, *, to: str = "*", times: int = 10**9) -> None:
         self.faults.append(Fault(stage, action, to, times))

@@ -76,6 +76,13 @@ def number(
     return value
 
 
+def number_or_none(name: str, default: int, *, low: int, high: int) -> int | None:
+    """Return a whole number, `default` where it is missing, None where it is there and empty."""
+    if not os.environ.get(name, "-").strip():
+        return None
+    return number(name, default, low=low, high=high)
+
+
 def seconds_list(name: str, default: str) -> list[int]:
     """Return waiting times of at least a second, separated by commas."""
     raw = text(name, default)

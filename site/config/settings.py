@@ -109,7 +109,17 @@ if "sqlite" in DATABASES["default"]["ENGINE"]:
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
 else:
-    DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
+    DATABASES["default"]["OPTIONS"] = {
+        "connect_timeout": 5,
+        # A host that is cut off in the middle of a transaction must not hold its locks for hours:
+        # PostgreSQL ends its session, and the host itself notices that nobody answers.
+        "options": "-c idle_in_transaction_session_timeout=20s",
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 2,
+        "tcp_user_timeout": 20_000,
+        **DATABASES["default"].get("OPTIONS", {}),
+    }
     DATABASES["default"]["CONN_MAX_AGE"] = 60
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -160,6 +170,7 @@ if "@" not in parseaddr(DEFAULT_FROM_EMAIL)[1]:
 MAILING_INTERVAL = env.number("MAILING_INTERVAL", 60, low=1, high=3600)
 MAILING_RATE_LIMIT = env.number("MAILING_RATE_LIMIT", None, low=0.01, high=1e6, whole=False)
 MAILING_RETRY_DELAYS = env.seconds_list("MAILING_RETRY_DELAYS", "300,900,3600,14400,43200,86400")
+DELIVERY_RETENTION_DAYS = env.number_or_none("DELIVERY_RETENTION_DAYS", 365, low=1, high=36500)
 
 Q_CLUSTER = {
     "name": "vestnik",
