@@ -178,6 +178,8 @@ class BlockForm(forms.Form):
 
 # --- The user admin of administrators -------------------------------------------------------
 
+OWN_FIELDS = {"company", "phone", "letters_per_minute"}
+
 
 class OwnFieldsMixin:
     """Save a user and, in step with it, the address that allauth counts as confirmed."""
@@ -196,7 +198,7 @@ class UserCreationForm(OwnFieldsMixin, WagtailUserCreationForm):
     company = name_field("company")
 
     class Meta(WagtailUserCreationForm.Meta):
-        fields = WagtailUserCreationForm.Meta.fields | {"company", "phone"}
+        fields = WagtailUserCreationForm.Meta.fields | OWN_FIELDS
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -209,4 +211,4 @@ class UserEditForm(OwnFieldsMixin, WagtailUserEditForm):
     company = name_field("company")
 
     class Meta(WagtailUserEditForm.Meta):
-        fields = WagtailUserEditForm.Meta.fields | {"company", "phone"}
+        fields = WagtailUserEditForm.Meta.fields | OWN_FIELDS

@@ -48,6 +48,15 @@ class TestProfile:
         assert owner.email == "owner@example.com"
         assert owner.groups.count() == 1
 
+    def test_the_company_limit_is_shown_and_stays_as_it_is(self, browser, owner):
+        reader = browser(owner)
+        assert "a minute" not in reader.get(URL).content.decode()
+        User.objects.filter(pk=owner.pk).update(letters_per_minute=600)
+        assert "up to 600 letters a minute" in reader.get(URL).content.decode()
+        reader.post(URL, {**FORM, "letters_per_minute": "1000000"})
+        owner.refresh_from_db()
+        assert owner.letters_per_minute == 600
+
     @pytest.mark.parametrize(
         ("field", "value"),
         [

@@ -122,6 +122,32 @@ class TestEdit:
         assert rings == [1]
 
 
+class TestLimit:
+    """An administrator sets how many letters a minute a company may send."""
+
+    @pytest.mark.parametrize(("typed", "stored"), [("600", 600), ("1", 1), ("", None)])
+    def test_it_is_set_and_taken_away(self, desk, owner, typed, stored):
+        User.objects.filter(pk=owner.pk).update(letters_per_minute=30)
+        assert 'name="letters_per_minute"' in desk.get(f"{URL}edit/{owner.pk}/").content.decode()
+        desk.post(f"{URL}edit/{owner.pk}/", form(email=owner.email, letters_per_minute=typed))
+        owner.refresh_from_db()
+        assert owner.letters_per_minute == stored
+
+    @pytest.mark.parametrize("typed", ["0", "-5", "1.5", "many", "9" * 25])
+    def test_nonsense_is_refused(self, desk, owner, typed):
+        response = desk.post(
+            f"{URL}edit/{owner.pk}/", form(email=owner.email, letters_per_minute=typed)
+        )
+        assert response.context["form"].errors["letters_per_minute"]
+        owner.refresh_from_db()
+        assert owner.letters_per_minute is None
+
+    def test_a_new_company_can_have_one_at_once(self, desk):
+        passwords = {"password1": PASSWORD, "password2": PASSWORD}
+        desk.post(f"{URL}new/", form(letters_per_minute="60", **passwords))
+        assert User.objects.get(email="new@example.com").letters_per_minute == 60
+
+
 class TestDelete:
     def test_a_user_goes_with_all_their_data(self, desk, owner, stranger):
         """P5: administrators delete users."""
