@@ -5,19 +5,38 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, Max, Q, QuerySet, Sum
+from django.conf import settings
+from django.db.models import Count, Exists, F, Max, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.translation import gettext
 
 from accounts.models import User
-from mailings.delivery import reasons
-from mailings.models import Attempt, AttemptQuerySet, Client, Delivery, Mailing, Message
-from mailings.permissions import sees_clients_of, visible_attempts, visible_rows
+from mailings import reasons
+from mailings.models import (
+    Attempt,
+    AttemptQuerySet,
+    Client,
+    Delivery,
+    Mailing,
+    MailingQuerySet,
+    MailServer,
+    Message,
+)
+from mailings.permissions import (
+    may_switch,
+    sees_clients_of,
+    sees_many_owners,
+    visible_attempts,
+    visible_rows,
+)
 
 ADDRESS = re.compile(r"[^\s<>()\[\]\"',;:]+@[^\s<>()\[\]\"',;:]+")
+# Nothing went wrong: not wanted, or not tried yet.
+NO_FAILURE = (*reasons.NOT_WANTED, reasons.DOMAIN_SLOW)
 
 
 # --- Words of mail servers --------------------------------------------------------------------
@@ -49,7 +68,7 @@ def failure_reasons(attempts: QuerySet[Attempt], count: int = 5) -> list[Reason]
     rows = (
         Delivery.objects.filter(attempt__in=troubled(attempts))
         .filter(status__in=("rejected", "deferred", "skipped", "unknown"))
-        .exclude(response__in=reasons.NOT_WANTED)
+        .exclude(response__in=NO_FAILURE)
     )
     groups = rows.values_list("status", "code", "response").annotate(n=Count("pk"))
     sums: Counter[tuple[str, int | None, str]] = Counter()
@@ -67,6 +86,90 @@ def troubled(attempts: QuerySet[Attempt]) -> list[int]:
     recent = attempts.filter(started_at__gt=timezone.now() - timedelta(days=30))
     bad = Q(rejected__gt=0) | Q(unknown__gt=0) | Q(skipped__gt=0) | Q(status="running")
     return list(recent.filter(bad).order_by("-started_at").values_list("pk", flat=True)[:10])
+
+
+# --- Trouble of the mail server ---------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Since when the mail server takes no letters, when it is tried again, and what it said."""
+
+    since: datetime
+    next_try: datetime | None
+    words: str
+
+    @property
+    def headline(self) -> str:
+        """Say it in the reader's language and time zone."""
+        if self.next_try and self.next_try > timezone.now():
+            words = gettext("Mail server unavailable since %(since)s, next try %(next)s")
+            return words % {"since": clock(self.since), "next": clock(self.next_try)}
+        words = gettext("Mail server unavailable since %(since)s, next try with the next letter")
+        return words % {"since": clock(self.since)}
+
+
+def clock(moment: datetime) -> str:
+    """Return the time of day in the reader's zone, with the date where it is not today."""
+    local = timezone.localtime(moment)
+    is_today = local.date() == timezone.localdate()
+    return date_format(local, "TIME_FORMAT" if is_today else "DATETIME_FORMAT")
+
+
+def server_trouble() -> Trouble | None:
+    """Return what is wrong with the mail server that letters go to, or None.
+
+    Its words may be about anybody's letter, so they are without addresses for everybody.
+    """
+    name = f"{settings.EMAIL_HOST}:{settings.EMAIL_PORT}"
+    server = MailServer.objects.filter(name=name).exclude(trouble_since=None).first()
+    if server is None:
+        return None
+    words = show_reply(server.response, addresses=False)
+    return Trouble(server.trouble_since, server.next_try_at, words)
+
+
+def trouble_for(user: User) -> Trouble | None:
+    """Return the mail server's trouble if the user's mailings wait for it, or all are shown."""
+    trouble = server_trouble()
+    if trouble is None or sees_many_owners(user):
+        return trouble
+    return trouble if at_work(visible_rows(Mailing, user)).exists() else None
+
+
+def trouble_of(mailing: Mailing) -> Trouble | None:
+    """Return the mail server's trouble if this mailing waits for it."""
+    trouble = server_trouble()
+    return trouble if trouble and is_at_work(mailing) else None
+
+
+def is_at_work(mailing: Mailing) -> bool:
+    return at_work(Mailing.objects.filter(pk=mailing.pk)).exists()
+
+
+def at_work(mailings: MailingQuerySet) -> MailingQuerySet:
+    """Return the mailings that have letters to send now: due, or with a run that is not paused."""
+    runs = Attempt.objects.running().filter(mailing=OuterRef("pk"), held_at=None)
+    return mailings.allowed().filter(Q(next_run_at__lte=timezone.now()) | Exists(runs))
+
+
+# --- Paused runs ------------------------------------------------------------------------------
+
+
+def is_paused(attempt: Attempt) -> bool:
+    return attempt.status == Attempt.Status.RUNNING and attempt.held_at is not None
+
+
+def with_pause(mailings: QuerySet[Mailing]) -> QuerySet[Mailing]:
+    """Annotate mailings with `is_paused`: a run of theirs waits until somebody lets it go on."""
+    paused = Attempt.objects.running().filter(mailing=OuterRef("pk"), held_at__isnull=False)
+    return mailings.annotate(is_paused=Exists(paused))
+
+
+def paused_run(mailing: Mailing, user: User) -> Attempt | None:
+    """Return the mailing's run that is paused, described for the user, or None."""
+    rows = described(mailing.attempts.running().filter(held_at__isnull=False)[:1], user)
+    return rows[0] if rows else None
 
 
 # --- Statistics -------------------------------------------------------------------------------
@@ -129,6 +232,7 @@ def dashboard(user: User) -> dict[str, Any]:
     ended = attempts.exclude(status=Attempt.Status.RUNNING)
     return {
         "numbers": numbers(user),
+        "trouble": trouble_for(user),
         "running": running(attempts, user),
         "upcoming": next_runs(visible_rows(Mailing, user)),
         "last": described(ended[:5], user),
@@ -137,17 +241,26 @@ def dashboard(user: User) -> dict[str, Any]:
 
 
 def running(attempts: AttemptQuerySet, user: User) -> list[Attempt]:
-    return described(attempts.running()[:10], user)
+    """Return the last runs at work; before them those that wait for somebody."""
+    rows = attempts.running().order_by(F("held_at").desc(nulls_last=True), "-started_at", "-pk")
+    return described(rows[:10], user)
 
 
 def described(attempts: QuerySet[Attempt], user: User) -> list[Attempt]:
-    """Give each attempt its numbers and the server's words, ready to be shown to the user."""
-    rows = list(attempts.select_related("mailing__owner").defer("html", "text"))
-    for attempt in rows:
-        addresses = sees_clients_of(user, attempt.mailing.owner)
-        attempt.numbers = attempt_numbers(attempt)
-        attempt.reply = show_reply(attempt.server_response, addresses=addresses)
-    return rows
+    """Describe each attempt, ready to be shown to the user."""
+    rows = attempts.select_related("mailing__owner").defer("html", "text")
+    return [describe(attempt, user) for attempt in rows]
+
+
+def describe(attempt: Attempt, user: User) -> Attempt:
+    """Give the attempt its numbers, the server's words, and what there is to say of a pause."""
+    addresses = sees_clients_of(user, attempt.mailing.owner)
+    attempt.numbers = attempt_numbers(attempt)
+    attempt.reply = show_reply(attempt.server_response, addresses=addresses)
+    attempt.is_paused = is_paused(attempt)
+    attempt.pause_reason = show_reply(attempt.held_reason)
+    attempt.may_go_on = attempt.is_paused and may_switch(user, attempt.mailing)
+    return attempt
 
 
 def numbers(user: User) -> dict[str, int]:

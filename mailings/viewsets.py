@@ -245,9 +245,11 @@ class MailingViewSet(OwnedModelViewSet):
         StatusTagColumn(
             "status",
             label=_("Status"),
-            accessor="get_status_display",
+            accessor=mailings.describe_state,
             sort_key="status",
-            primary=lambda mailing: mailing.status == Mailing.Status.STARTED,
+            primary=lambda mailing: (
+                mailing.status == Mailing.Status.STARTED and not mailing.is_paused
+            ),
         ),
         "periodicity",
         mailings.MomentColumn(
@@ -309,6 +311,7 @@ class MailingViewSet(OwnedModelViewSet):
         finished, attempt = mailings.FinishedMailingsView, attempts.AttemptView
         return [
             *super().get_urlpatterns(),
+            path("state/<int:pk>/", mailings.MailingStateView.as_view(model=Mailing), name="state"),
             path("runs/<int:pk>/", mailings.MailingRunsView.as_view(model=Mailing), name="runs"),
             path("switch-on/<int:pk>/", mailings.SwitchOnView.as_view(), name="switch_on"),
             path("switch-off/<int:pk>/", mailings.SwitchOffView.as_view(), name="switch_off"),
@@ -331,6 +334,8 @@ class MailingViewSet(OwnedModelViewSet):
                 attempts.AttemptLetterView.as_view(),
                 name="attempt_letter",
             ),
+            path("attempt/<int:pk>/go-on/", attempts.GoOnView.as_view(), name="go_on"),
+            path("trouble/", dashboard.TroubleView.as_view(), name="trouble"),
             path("running/", dashboard.RunningView.as_view(), name="running"),
         ]
 

@@ -5,7 +5,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from conftest import make_client, make_mailing
-from mailings.delivery import reasons
+from mailings import reasons
 from mailings.models import Attempt, Delivery
 
 OUTCOMES = {
@@ -62,6 +62,13 @@ class TestPage:
             assert email in page
             assert str(code or "") in page
             assert response.replace("<", "&lt;").replace(">", "&gt;") in page
+
+    def test_it_says_who_waits_for_the_recipients_system(self, browser, owner, attempt):
+        attempt.deliveries.filter(status="deferred").update(
+            response=reasons.DOMAIN_SLOW, code=None, tries=0
+        )
+        page = show(browser, owner, attempt).content.decode()
+        assert "Waiting for the recipient&#x27;s mail system" in page
 
     def test_filter_by_outcome(self, browser, owner, attempt):
         assert recipients(show(browser, owner, attempt, status="rejected")) == {"petr@example.com"}

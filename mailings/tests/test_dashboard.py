@@ -82,6 +82,7 @@ class TestNumbers:
         text = page(browser, workspace)
         assert "3 of 7 done" in text
         assert f'data-refresh="{reverse("mailing:running")}"' in text
+        assert '/mailings/refresh.js" defer' in text
 
     def test_the_fragment_with_runs_at_work(self, browser, workspace):
         reader = browser(workspace)

@@ -19,6 +19,7 @@ from wagtail.users.models import UserProfile
 
 from accounts.models import User
 from conftest import make_client, make_mailing, make_message, make_user
+from mailings import reasons
 from mailings.models import (
     Attempt,
     Chunk,
@@ -26,6 +27,7 @@ from mailings.models import (
     ClientList,
     Delivery,
     Mailing,
+    MailServer,
     Message,
     Picture,
     Suppression,
@@ -48,8 +50,9 @@ from mailings.tests.walk import (
     keys_of,
 )
 
-# What managers are there for: the switch of any mailing. test_switch.py looks at it closely.
-MANAGERS_CHANGES = {"mailing:switch_on", "mailing:switch_off"}
+# What managers are there for: the switch of any mailing, and of a run that is paused.
+# test_switch.py and test_pauses.py look at them closely.
+MANAGERS_CHANGES = {"mailing:switch_on", "mailing:switch_off", "mailing:go_on"}
 # Wagtail's page for trying out what an error looks like.
 FAILS_BY_DESIGN = {"wagtailadmin_error_test"}
 # Wagtail's note that somebody closed an editor; it answers 200 whatever the number.
@@ -71,6 +74,15 @@ def victim(db) -> User:
     UserProfile.objects.create(id=KEY, user=owner)
     fill_workspace(owner, KEY, MARKER, SECRET)
     return owner
+
+
+@pytest.fixture
+def trouble(db, settings) -> None:
+    """The mail server's last words are about a letter of the victim's."""
+    MailServer.objects.create(
+        name=f"{settings.EMAIL_HOST}:{settings.EMAIL_PORT}", trouble_since=timezone.now(),
+        response=f"451 <{SECRET}@example.com>: try later",
+    )  # fmt: skip
 
 
 def fill_workspace(owner: User, key: int, marker: str, secret: str) -> None:
@@ -96,6 +108,7 @@ def fill_workspace(owner: User, key: int, marker: str, secret: str) -> None:
     attempt = Attempt.objects.create(
         id=key, mailing=mailing, message=message, slot=now, planned=2, rejected=1,
         server_response=f"550 {marker} <{secret}@example.com>",
+        held_at=now, held_reason=reasons.TOO_MANY_REFUSED,
         subject=marker, html=f"<p>{marker}</p>", text=marker,
     )  # fmt: skip
     Delivery.objects.create(
@@ -119,7 +132,9 @@ def neighbour(stranger) -> dict[str, int]:
     """Rows of the stranger's own, with which a form could be filled in rightly."""
     client = make_client(stranger)
     message = make_message(stranger)
-    make_mailing(stranger, message=message, clients=[client])
+    mailing = make_mailing(stranger, message=message, clients=[client])
+    # At work, so that the mail server's trouble is shown to the stranger too.
+    Attempt.objects.create(mailing=mailing, slot=timezone.now(), planned=1)
     vip = ClientList.objects.create(owner=stranger, name="Own list")
     return {"message": message.pk, "clients": client.pk, "lists": vip.pk}
 
@@ -177,7 +192,7 @@ class TestWalk:
         assert {f"{kind}:{view}" for kind in kinds for view in views} <= names
         assert names >= {
             "mailing:attempt", "mailing:attempt_letter", "mailing:switch_on", "mailing:clients",
-            "message:revisions_view", "message:revisions_revert", "message:revisions_compare",
+            "mailing:go_on", "mailing:state", "message:revisions_view", "message:revisions_revert", "message:revisions_compare",
             "message:preview_on_edit", "wagtail_bulk_action", "unsubscribe", "account_login",
             "wagtailadmin_api:pages:detail", "wagtailadmin_reports:site_history",
         }  # fmt: skip
@@ -206,24 +221,24 @@ class TestWalk:
         assert shown >= {"mailing:attempt_letter", "mailing:attempt_progress", "mailing:clients"}
         assert changed >= {f"{kind}:edit" for kind in kinds if kind != "picture"}
         assert changed >= {"client:delete", "client_list:delete", "mailing:delete"}
-        assert changed >= {"mailing:switch_off", "client:unsubscribe"}
+        assert changed >= {"mailing:switch_off", "mailing:go_on", "client:unsubscribe"}
 
 
 class TestRowsOfAnotherUser:
-    def test_a_stranger_sees_and_changes_none(self, victim, stranger, neighbour):
+    def test_a_stranger_sees_and_changes_none(self, victim, stranger, neighbour, trouble):
         """P6: user against user."""
         forms = [form_of(keys_of(KEY)), form_of(neighbour)]
         queries = ("", KEYS, SEARCH, EXPORT)
         findings = visit(stranger, queries=queries, forms=forms, head=True)
         check(findings, marks={MARKER, SECRET})
 
-    def test_an_editor_sees_and_changes_none(self, victim, editor):
+    def test_an_editor_sees_and_changes_none(self, victim, editor, trouble):
         """P4, P6: editors write the blog; mailings are none of their business."""
         findings = visit(editor, queries=("", KEYS), forms=[form_of(keys_of(KEY))])
         check(findings, marks={MARKER, SECRET}, may_open=ANSWERS_ALWAYS)
 
-    def test_a_manager_sees_no_clients_and_changes_nothing(self, victim, manager):
-        """P3: a manager reads mailings, messages and attempts, and has one switch."""
+    def test_a_manager_sees_no_clients_and_changes_nothing(self, victim, manager, trouble):
+        """P3: a manager reads mailings, messages and attempts, and has their switches."""
         findings = visit(manager, queries=("", KEYS, EXPORT), forms=[form_of(keys_of(KEY))])
         blocking = {f.name for f in findings if BLOCKING in f.name or BLOCKING in f.path}
         check(findings, marks={SECRET}, may_change=MANAGERS_CHANGES | blocking, may_open=None)

@@ -7,8 +7,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from conftest import make_client, make_mailing, make_message
-from mailings import reports
-from mailings.delivery import reasons
+from mailings import reasons, reports
 from mailings.models import Attempt, Delivery, Mailing
 
 
@@ -100,6 +99,12 @@ class TestReasons:
         self.record(attempt, 1, "skipped", None, reasons.WINDOW_CLOSED)
         found = reports.failure_reasons(Attempt.objects.all())
         assert [each.words for each in found] == [reasons.WINDOW_CLOSED]
+
+    def test_a_letter_that_waits_for_the_recipients_system_was_not_tried(self, attempt):
+        self.record(attempt, 2, "deferred", None, reasons.DOMAIN_SLOW)
+        self.record(attempt, 1, "deferred", 451, "4.7.1 greylisted")
+        found = reports.failure_reasons(Attempt.objects.all())
+        assert [each.words for each in found] == ["4.7.1 greylisted"]
 
     def test_accepted_letters_have_none(self, attempt):
         self.record(attempt, 2, "accepted", 250, "queued")

@@ -6,13 +6,16 @@ from collections import OrderedDict
 from typing import Any
 
 from config.listings import ListingMixin
+from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils.functional import cached_property
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.generic import TemplateView, View
+from wagtail.admin import messages
 from wagtail.admin.filters import WagtailFilterSet
 from wagtail.admin.ui.tables import Column, StatusTagColumn, TitleColumn
 from wagtail.admin.views.reports import ReportView
@@ -20,7 +23,7 @@ from wagtail.admin.views.reports import ReportView
 from mailings import reports
 from mailings.delivery import letter
 from mailings.models import Attempt, Delivery, Mailing
-from mailings.permissions import sees_clients_of, visible_attempts
+from mailings.permissions import may_switch, sees_clients_of, visible_attempts
 from mailings.views.mailings import MomentColumn, message_url
 from mailings.views.messages import show_html
 from mailings.views.public import mask
@@ -45,11 +48,11 @@ class AttemptMixin:
         return reports.show_reply(words, addresses=self.addresses)
 
     def progress_context(self) -> dict[str, Any]:
-        attempt = self.attempt
+        attempt = reports.describe(self.attempt, self.request.user)
+        is_at_work = attempt.status == Attempt.Status.RUNNING
         return {
             "attempt": attempt,
-            "numbers": reports.attempt_numbers(attempt),
-            "reply": self.show_reply(attempt.server_response),
+            "trouble": reports.trouble_of(attempt.mailing) if is_at_work else None,
         }
 
 
@@ -158,6 +161,24 @@ class AttemptLetterView(AttemptMixin, View):
     def get(self, request: HttpRequest, pk: int) -> HttpResponse:
         values = sample_values(self.attempt.mailing)
         return show_html(letter.fill(self.attempt.html, values, escape=True))
+
+
+class GoOnView(AttemptMixin, View):
+    """Let a paused run go on; nothing happens where somebody else just did so."""
+
+    http_method_names = ["post", "options"]
+
+    @transaction.atomic
+    def post(self, request: HttpRequest, pk: int) -> HttpResponse:
+        mailing = self.attempt.mailing
+        if not may_switch(request.user, mailing):
+            raise Http404
+        attempt = Attempt.objects.select_for_update().get(pk=pk)
+        if reports.is_paused(attempt):
+            attempt.go_on(by=request.user)
+        if attempt.status == Attempt.Status.RUNNING:
+            messages.success(request, gettext("The mailing goes on."))
+        return redirect("mailing:inspect", mailing.pk)
 
 
 def sample_values(mailing: Mailing) -> dict[str, str]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from django.forms import Script
 from django.http import HttpRequest, HttpResponse
+from django.middleware.csrf import get_token
 from django.shortcuts import render
 from django.views import View
 from wagtail.admin.ui.components import Component
@@ -23,12 +25,15 @@ class WorkspacePanel(Component):
     order = 50
 
     class Media:
-        js = ["mailings/refresh.js"]
+        # Wagtail loads it above the parts of the page that it looks for.
+        js = [Script("mailings/refresh.js", defer=True)]
 
     def get_context_data(self, parent_context: Mapping[str, Any]) -> dict[str, Any]:
         request = parent_context["request"]
         return {
             "request": request,
+            # Components are rendered without the request's own context.
+            "csrf_token": get_token(request),
             "user": request.user,
             "is_own": may_add(request.user, Client),
             **reports.dashboard(request.user),
@@ -42,6 +47,17 @@ def show_workspace(request: HttpRequest, panels: list[Component]) -> None:
     if not request.user.is_superuser:
         panels.clear()
     panels.append(WorkspacePanel())
+
+
+class TroubleView(View):
+    """The notice of the mail server's trouble, while there is anything to send or to say."""
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        context = {
+            "trouble": reports.trouble_for(request.user),
+            "running": visible_attempts(request.user).running().exists(),
+        }
+        return render(request, "mailings/includes/trouble_part.html", context)
 
 
 class RunningView(View):

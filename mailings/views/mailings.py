@@ -47,6 +47,11 @@ class MomentColumn(Column):
         return date_format(timezone.localtime(moment), "SHORT_DATETIME_FORMAT") if moment else ""
 
 
+def describe_state(mailing: Mailing) -> str:
+    """Return the state of a mailing of the listing; see `reports.with_pause`."""
+    return gettext("paused") if mailing.is_paused else mailing.get_status_display()
+
+
 class OwnerColumn(Column):
     """Whose row it is; for those who see the rows of more than one person."""
 
@@ -59,7 +64,8 @@ class OwnerColumn(Column):
 
 class MailingIndexView(owned.OwnedIndexView):
     def get_base_queryset(self) -> QuerySet[Mailing]:
-        return super().get_base_queryset().select_related("message", "owner")
+        rows = super().get_base_queryset().select_related("message", "owner")
+        return reports.with_pause(rows)
 
     def _get_title_column(self, field_name: str, column_class: type = TitleColumn, **kwargs: Any):
         """Lead to the detail page, which shows what a mailing does; the form is one click on."""
@@ -149,12 +155,22 @@ class MailingInspectView(owned.OwnedInspectView):
             **audience_context(mailing),
             "mailing": mailing,
             "upcoming": mailing.upcoming(5) if mailing.is_active else [],
+            **self.state_context(),
             **self.runs_context(),
             "lists": mailing.lists.all() if sees_clients_of(user, mailing.owner) else [],
             "message_url": message_url(mailing.message, user),
+        }
+
+    def state_context(self) -> dict[str, Any]:
+        user, mailing = self.request.user, self.object
+        paused = reports.paused_run(mailing, user)
+        return {
             "can_switch": may_switch(user, mailing),
             "is_held": mailing.is_held_from(user),
             "is_own": mailing.owner_id == user.pk,
+            "paused": paused,
+            "is_live": paused or reports.is_at_work(mailing),
+            "trouble": reports.trouble_of(mailing),
         }
 
     def runs_context(self) -> dict[str, Any]:
@@ -166,6 +182,15 @@ class MailingInspectView(owned.OwnedInspectView):
         page = Paginator(attempts, ATTEMPTS_PER_PAGE).get_page(self.request.GET.get("p"))
         page.object_list = reports.described(page.object_list, self.request.user)
         return page
+
+
+class MailingStateView(MailingInspectView):
+    """The head of the detail page: its state and its switch, and what keeps it from sending."""
+
+    template_name = "mailings/includes/mailing_state.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return {"mailing": self.object, **self.state_context()}
 
 
 class MailingRunsView(MailingInspectView):

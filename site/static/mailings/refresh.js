@@ -16,7 +16,8 @@
   async function refresh(part) {
     let pause = PAUSE;
     try {
-      if (!document.hidden) {
+      // Whoever is about to press a button in the part keeps it.
+      if (!document.hidden && !part.contains(document.activeElement)) {
         const fresh = await load(part.dataset.refresh);
         part.replaceWith(fresh);
         part = fresh;
