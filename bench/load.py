@@ -54,6 +54,10 @@ FIRST_RECIPIENTS, FIRST_TRIES = 1000, 5
 STANDSTILL = 120  # seconds without a letter after which a run is given up
 
 
+def say(what: str) -> None:
+    print(f"… {what}", file=sys.stderr, flush=True)
+
+
 # --- One run ----------------------------------------------------------------------------------
 
 
@@ -108,6 +112,7 @@ def measure(
     what: str, kind: str, database: str, server: Sink | Receiver, letters: int, **env: str
 ) -> Row:
     """Send a mailing through the whole product; `env` are settings that differ."""
+    say(f"{what}, {database}, {letters:,} letters")
     product = Product(database, server, clients=letters, **env)
     product.start()
     watch = Watch(product, letters)
@@ -202,6 +207,7 @@ def source_row(size: int) -> Row | None:
 
 def opening_row(database: str) -> Row:
     """Open a run as a worker does, with no worker there to send it."""
+    say(f"opening a run, {database}, {OPEN:,} recipients")
     receiver = rate_receiver()
     product = Product(database, receiver, clients=OPEN)
     product.save_mailing()
@@ -220,6 +226,7 @@ result = [time.monotonic() - began, Attempt.objects.get().planned]
 
 def first_row(database: str) -> Row:
     """Let mailings come due while a `qcluster` waits; measure until the first letter is there."""
+    say(f"first letter, {database}, {FIRST_TRIES} tries")
     receiver = Receiver()
     product = Product(database, receiver, clients=FIRST_RECIPIENTS)
     product.start()
@@ -314,9 +321,9 @@ def main() -> None:
     notes = [f"Machine: {machine}.", f"A letter: {letter}."]
     notes.append("Checked by: count = smtp-sink's counter; log = the receiver's list of letters.")
     if not (has_sink() and has_source()):
-        notes.append("smtp-sink or smtp-source is missing (apt install postfix): without them")
         notes.append(
-            "letters go to bench/receiver.py, which is slower, or a yardstick is left out."
+            "smtp-sink or smtp-source is missing (apt install postfix): bench/receiver.py stands"
+            " in for the first, and there is no rate to compare with the second's."
         )
     judged = verdicts(rows)
     print("", *notes, "", *judged, sep="\n")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 TICKS = os.sysconf("SC_CLK_TCK")
-ESTABLISHED = "01"
+ESTABLISHED, LISTENING = "01", "0A"  # states in /proc/net/tcp
 
 
 def family(pid: int) -> list[int]:
@@ -106,6 +106,15 @@ def answers(host: str, port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def listens(port: int) -> bool:
+    """Return whether a process of this machine listens there; no connection is made."""
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if fields[1].endswith(f":{port:04X}") and fields[3] == LISTENING:
+            return True
+    return False
 
 
 def wait_for(condition: Callable[[], Any], what: str, patience: float = 60) -> Any:

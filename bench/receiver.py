@@ -32,7 +32,7 @@ from pathlib import Path
 
 FLUSH_SECONDS = 0.1  # between two looks of whoever reads the log
 END = b"\r\n.\r\n"
-MESSAGE_ID = re.compile(rb"\r?\nMessage-ID:\s*(\S+)", re.IGNORECASE)
+MESSAGE_ID = re.compile(rb"^Message-ID:\s*(\S+)", re.IGNORECASE | re.MULTILINE)
 
 
 class Cut(Exception):

@@ -17,7 +17,7 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from processes import answers, cpu_seconds, free_port, wait_for
+from processes import answers, cpu_seconds, free_port, listens, wait_for
 
 HERE = Path(__file__).parent
 # Debian keeps them off the PATH.
@@ -81,7 +81,8 @@ class Receiver:
         self.process = subprocess.Popen([*command, "--log", str(self.path), *options])
         atexit.register(self.process.kill)
         atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
-        wait_for(lambda: answers("127.0.0.1", self.port), "the receiver answers")
+        # A connection to try it would be the first of those that it allows.
+        wait_for(lambda: listens(self.port), "the receiver listens")
         self.file = self.path.open("rb")
         self.rest = b""
         self.letters: list[Taken] = []

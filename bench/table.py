@@ -110,7 +110,8 @@ def verdicts(rows: list[Row]) -> list[str]:
 
 
 def _line(row: Row, words: str, target: str, is_met: bool) -> str:
-    return f"{row.what}: {words} (target {target}): {'met' if is_met else 'NOT MET'}"
+    verdict = "met" if is_met else "NOT MET"
+    return f"{row.what}, {row.letters:,} letters: {words} (target {target}): {verdict}"
 
 
 def _rate(row: Row) -> list[str]:

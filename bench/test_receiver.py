@@ -1,0 +1,159 @@
+"""What the receiver's log says must be true: `make bench-faults` believes it."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from faults import was_read_before
+from processes import wait_for
+from servers import Receiver
+from yardsticks import run_lock_step
+
+ENVELOPE = b"MAIL FROM:<a@x.test>\r\nRCPT TO:<%s>\r\nDATA\r\n"
+BODY = b"Message-ID: <1@x.test>\r\n\r\nHello\r\n.\r\n"
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Receiver]]:
+    started = []
+
+    def start(*options: str) -> Receiver:
+        started.append(Receiver(*options))
+        return started[-1]
+
+    yield start
+    for receiver in started:
+        if receiver.process.poll() is None:
+            receiver.stop()
+
+
+class Client:
+    """A connection on which a test says what it wants."""
+
+    def __init__(self, receiver: Receiver) -> None:
+        self.sock = socket.create_connection(("127.0.0.1", receiver.port), timeout=10)
+        self.replies = self.sock.makefile("rb")
+
+    def hear(self) -> int:
+        """Read one reply; return its code, 0 where the connection was closed."""
+        while line := self.replies.readline():
+            if line[3:4] == b" ":
+                return int(line[:3])
+        return 0
+
+    def say(self, words: bytes, replies: int = 1) -> list[int]:
+        self.sock.sendall(words)
+        return [self.hear() for _ in range(replies)]
+
+    def begin(self, recipient: bytes = b"c1@example.com") -> None:
+        assert self.hear() == 220
+        assert self.say(b"EHLO test\r\n") == [250]
+        assert self.say(ENVELOPE % recipient, 3) == [250, 250, 354]
+
+    def close(self) -> None:
+        self.replies.close()
+        self.sock.close()
+
+
+def test_a_letter_is_logged_with_recipient_and_message_id(start):
+    receiver = start()
+    client = Client(receiver)
+    client.begin()
+    assert client.say(BODY) == [250]
+    wait_for(lambda: receiver.taken, "the letter is logged")
+    letter = receiver.letters[0]
+    assert (letter.recipient, letter.message_id) == ("c1@example.com", "<1@x.test>")
+    assert letter.size == len(BODY)
+
+
+def test_commands_sent_along_with_a_letter_do_not_prove_that_its_reply_was_read(start):
+    receiver = start()
+    client = Client(receiver)
+    client.begin()
+    client.sock.sendall(BODY + ENVELOPE % b"c2@example.com")
+    client.close()
+    wait_for(lambda: receiver.taken, "the letter is logged")
+    receiver.stop()
+    assert receiver.read == set()
+
+
+def test_the_next_body_proves_it(start):
+    receiver = start()
+    client = Client(receiver)
+    client.begin()
+    assert client.say(BODY + ENVELOPE % b"c2@example.com", 4) == [250, 250, 250, 354]
+    client.sock.sendall(b"Subject: half a let")
+    wait_for(lambda: receiver.look() or receiver.read, "the reply is known to be read")
+    assert receiver.read == {1}
+    assert len(receiver.letters) == 1
+
+
+def test_quit_after_the_reply_proves_it(start):
+    receiver = start()
+    client = Client(receiver)
+    client.begin()
+    client.say(BODY)
+    assert client.say(b"QUIT\r\n") == [221]
+    receiver.stop()
+    assert receiver.read == {1}
+
+
+def test_a_cut_after_the_dot_takes_the_letter_and_withholds_the_answer(start):
+    receiver = start("--cut", "dot=1")
+    client = Client(receiver)
+    client.begin()
+    assert client.say(BODY) == [0]
+    receiver.stop()
+    assert len(receiver.letters) == 1
+    assert receiver.cuts == {"dot": 1}
+    assert receiver.read == set()
+
+
+def test_the_answer_before_a_cut_is_sent(start):
+    receiver = start("--cut", "mail=1")
+    client = Client(receiver)
+    assert client.hear() == 220
+    assert client.say(b"EHLO test\r\nMAIL FROM:<a@x.test>\r\n", 2) == [250, 0]
+    receiver.stop()
+    assert receiver.cuts == {"mail": 1}
+
+
+def test_too_many_letters_and_too_many_connections_are_told_421(start):
+    receiver = start("--close-after", "1", "--connections", "1")
+    client = Client(receiver)
+    client.begin()
+    assert Client(receiver).hear() == 421
+    assert client.say(BODY + ENVELOPE % b"c2@example.com", 3) == [250, 421, 0]
+    receiver.stop()
+    assert receiver.goodbyes == {"closed": 1, "refused": 1}
+
+
+def test_the_plain_client_sends_every_letter_once(start):
+    receiver = start("--no-pipelining", "--close-after", "10")
+    run_lock_step(receiver.port, 100, 4, 4096)
+    receiver.stop()
+    assert {letter.recipient for letter in receiver.letters} == {
+        f"p{n}@example.com" for n in range(100)
+    }
+    assert len(receiver.letters) == 100
+
+
+def test_doubled_is_beyond_where_an_earlier_copy_had_its_reply_read(start):
+    receiver = start()
+    client = Client(receiver)
+    client.begin()
+    client.say(BODY)
+    client.say(b"RSET\r\n")
+    client.say(ENVELOPE % b"c1@example.com", 3)
+    client.say(BODY)
+    receiver.stop()
+    assert receiver.read == {1}
+    assert was_read_before(receiver.letters, receiver.read)
+    assert not was_read_before(receiver.letters, {2})
