@@ -14,9 +14,17 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import accumulate
 
 from django.db import connection
+from django.db.models import Count, F, Min, OuterRef, Q, QuerySet, Subquery, Sum
 
+from mailings.models import Attempt, Chunk, Counter, Mailing, MailServer, Pace, Worker
+
+# Shown as zero before the first one came; others are shown when there are any.
+OUTCOMES = ("accepted", "rejected", "deferred", "in_doubt")
 # Upper bounds in seconds; the last count of a stage is of what took longer than all of them.
 BOUNDS = (0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0)
 STAGES = ("connect", "hello", "tls", "login", "mail", "rcpt", "data", "body")
@@ -71,3 +79,130 @@ class Tally:
             named = zip(SUFFIXES, numbers, strict=True)
             rows += [(f"stage:{stage}:{suffix}", value) for suffix, value in named if value]
         return sorted(rows)
+
+
+# --- Reading ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Latency:
+    """How long the mail server took to reply in one stage."""
+
+    counts: tuple[int, ...] = (0,) * (len(BOUNDS) + 1)  # replies up to each of BOUNDS, and beyond
+    seconds: float = 0.0  # all of them together
+
+    @property
+    def replies(self) -> int:
+        return sum(self.counts)
+
+    @property
+    def mean(self) -> float:
+        """Seconds; 0 where there was no reply."""
+        return self.seconds / self.replies if self.replies else 0.0
+
+    @property
+    def cumulative(self) -> list[tuple[str, int]]:
+        """Return (upper bound, number of replies no slower), the last bound being `+Inf`."""
+        names = (*SUFFIXES[: len(BOUNDS)], "+Inf")
+        return list(zip(names, accumulate(self.counts), strict=True))
+
+    def since(self, earlier: Latency) -> Latency:
+        """Return the replies that came after an earlier reading."""
+        pairs = zip(self.counts, earlier.counts, strict=True)
+        return Latency(tuple(new - old for new, old in pairs), self.seconds - earlier.seconds)
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What all workers have counted since the service began."""
+
+    letters: dict[str, int]
+    latencies: dict[str, Latency]
+    events: dict[str, int]
+
+    @classmethod
+    def read(cls) -> Totals:
+        rows = dict(Counter.objects.order_by("name").values_list("name", "value"))
+        letters = dict.fromkeys(OUTCOMES, 0)
+        letters |= {
+            name.removeprefix("letters:"): round(value)
+            for name, value in rows.items()
+            if name.startswith("letters:")
+        }
+        events = {name: round(value) for name, value in rows.items() if ":" not in name}
+        known = {name.split(":")[1] for name in rows if name.startswith("stage:")}
+        stages = sorted(known, key=lambda stage: STAGES.index(stage) if stage in STAGES else 99)
+        return cls(letters, {stage: _latency(rows, stage) for stage in stages}, events)
+
+
+def _latency(rows: dict[str, float], stage: str) -> Latency:
+    *counts, seconds = (rows.get(f"stage:{stage}:{suffix}", 0) for suffix in SUFFIXES)
+    return Latency(tuple(map(round, counts)), seconds)
+
+
+@dataclass(frozen=True)
+class State:
+    """How the service is at one moment. Ages are in seconds, 0 where nothing waits."""
+
+    totals: Totals
+    workers: int  # hosts
+    runs: int
+    paused: int
+    letters_left: int
+    queue_age: float
+    oldest_due: float
+    servers: list[MailServer]
+    slow_domains: dict[str, float]  # letters a second, the slowest first
+
+    @classmethod
+    def read(cls, now: datetime) -> State:
+        """Ask for everything; no question counts letters, of which there are millions."""
+        running = Attempt.objects.running()
+        numbers = running.aggregate(
+            runs=Count("pk", filter=Q(held_at=None)),
+            paused=Count("pk", filter=Q(held_at__isnull=False)),
+            planned=Sum("planned", default=0),
+            done=Sum(F("accepted") + F("rejected") + F("skipped") + F("unknown"), default=0),
+        )
+        due = Mailing.objects.due(now).values_list("next_run_at", flat=True)
+        return cls(
+            totals=Totals.read(),
+            workers=Worker.objects.alive(now).count(),
+            runs=numbers["runs"],
+            paused=numbers["paused"],
+            letters_left=max(numbers["planned"] - numbers["done"], 0),
+            queue_age=_age(_longest_waiting(now), now),
+            oldest_due=_age(due.first(), now),
+            servers=list(MailServer.objects.order_by("name")),
+            slow_domains=_slow_domains(),
+        )
+
+    @property
+    def breakers(self) -> list[MailServer]:
+        """Return the mail servers that get no letters at the moment, but for probes."""
+        return [server for server in self.servers if server.trouble_since]
+
+
+def _longest_waiting(now: datetime) -> datetime | None:
+    """Return since when the longest waiting chunk is due that may be sent and nobody holds."""
+    free = Chunk.objects.filter(Q(leased_until=None) | Q(leased_until__lt=now), due_at__lte=now)
+    # Run by run, so that each is answered by the first row in the index of its chunks.
+    first = free.filter(attempt=OuterRef("pk")).order_by("due_at", "pk").values("due_at")[:1]
+    allowed = Mailing.objects.allowed().filter(Q(ends_at=None) | Q(ends_at__gt=now))
+    runs = Attempt.objects.running().filter(held_at=None, mailing__in=allowed)
+    return runs.annotate(due_at=Subquery(first)).aggregate(first=Min("due_at"))["first"]
+
+
+def _slow_domains() -> dict[str, float]:
+    rows = Pace.objects.filter(name__startswith="domain:", rate__isnull=False).order_by("rate")
+    return {name.removeprefix("domain:"): rate for name, rate in rows.values_list("name", "rate")}
+
+
+def _age(moment: datetime | None, now: datetime) -> float:
+    return (now - moment).total_seconds() if moment else 0.0
+
+
+def running_attempts() -> QuerySet[Attempt]:
+    """Return the runs at work with their mailings and owners, the oldest first."""
+    runs = Attempt.objects.running().select_related("mailing__owner")
+    return runs.defer("html", "text").order_by("started_at", "pk")

@@ -15,12 +15,14 @@ from accounts.views import AdminAccountView
 from config.health import healthz
 from config.language import switch_language
 from mailings.views import public
+from mailings.views.metrics import metrics
 
 urlpatterns = [
     path("accounts/", include("accounts.urls")),
     path("dashboard/", RedirectView.as_view(pattern_name="wagtailadmin_home"), name="dashboard"),
     path("i18n/setlang/", switch_language, name="set_language"),
     path("healthz", healthz, name="healthz"),
+    path("metrics", metrics, name="metrics"),
     # One login for everything.
     path("admin/login/", RedirectView.as_view(pattern_name="account_login", query_string=True)),
     path("_util/login/", RedirectView.as_view(pattern_name="account_login", query_string=True)),
