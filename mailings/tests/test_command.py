@@ -1,8 +1,17 @@
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import io
+import os
+import pty
 import runpy
 import signal
+import struct
+import subprocess
+import sys
+import termios
+import threading
 from datetime import timedelta
 
 import pytest
@@ -104,6 +113,76 @@ class TestWatch:
         assert site.run_of(mailing)["accepted"] == 0
         command.send_signal(signal.SIGTERM)
         assert command.wait(30) == 1
+
+
+class Watcher:
+    """The command on a terminal of its own, and what it has written there."""
+
+    def __init__(self, site: Site) -> None:
+        self.master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 80, 0, 0))
+        self.process = subprocess.Popen(
+            [sys.executable, "manage.py", "mailing", "--status"],
+            cwd=BASE_DIR, env=site.env, stdin=slave, stdout=slave, stderr=slave,
+            start_new_session=True,
+        )  # fmt: skip
+        site.processes.append(self.process)
+        os.close(slave)
+        self.written = b""
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
+
+    def read(self) -> None:
+        # The other end is closed: Linux says so with an error.
+        with contextlib.suppress(OSError):
+            while part := os.read(self.master, 65536):
+                self.written += part
+
+    @property
+    def pictures(self) -> list[str]:
+        """Return what was drawn whole, one picture after the other."""
+        return self.written.decode(errors="replace").split("\x1b[J")[:-1]
+
+    def shows(self, words: str) -> bool:
+        return words in "".join(self.pictures[-1:])
+
+    def stop(self, number: signal.Signals) -> int:
+        self.process.send_signal(number)
+        code = self.process.wait(30)
+        self.reader.join(30)
+        os.close(self.master)
+        return code
+
+
+class TestStatus:
+    """The state of the service on a terminal."""
+
+    def test_it_is_refreshed_in_place_until_stopped(self, site):
+        watcher = Watcher(site)
+        wait_for(lambda: watcher.shows("Accepted: 0"), "a first picture")
+        site.python("Counter.objects.create(name='letters:accepted', value=5)")
+        wait_for(lambda: watcher.shows("Accepted: 5"), "a picture of the change")
+        height = watcher.pictures[0].count("\n")
+        assert watcher.pictures[1].startswith(f"\x1b[{height}A")
+        assert watcher.stop(signal.SIGINT) == 0
+        # The terminal is left as it was.
+        assert watcher.written.endswith(b"\x1b[?7h\x1b[?25h")
+
+    def test_it_outlives_an_outage(self, site):
+        """Who watches one shall see its end."""
+        rename(site, "mailings_counter", "away")
+        watcher = Watcher(site)
+        wait_for(lambda: watcher.shows("The database does not answer: "), "words that say so")
+        rename(site, "away", "mailings_counter")
+        wait_for(lambda: watcher.shows("Accepted: 0"), "the state")
+        assert watcher.stop(signal.SIGTERM) == 0
+
+
+def rename(site: Site, table: str, name: str) -> None:
+    site.python(f"""
+        from django.db import connection
+        connection.cursor().execute("ALTER TABLE {table} RENAME TO {name}")
+    """)
 
 
 def test_the_interval_is_a_minute_by_default(monkeypatch):

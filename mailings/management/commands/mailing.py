@@ -1,4 +1,4 @@
-"""`manage.py mailing`: send what is due, from the command line."""
+"""`manage.py mailing`: send what is due, or show how the service is, from the command line."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import Error as DatabaseError
+from django.db import connection
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from mailings import status
 from mailings.delivery import dispatch
 from mailings.models import Attempt, Mailing
 
-BAR = 30  # letters
+REFRESH = 1.0  # seconds between two pictures of the state
+SAMPLE = 2.0  # seconds between two readings for a rate where there is one picture only
 LINE_SECONDS = 5.0  # between two lines of progress where the output is no terminal
 
 
@@ -28,17 +33,30 @@ class Command(BaseCommand):
             action="store_true",
             help="go on every MAILING_INTERVAL seconds until stopped",
         )
+        parser.add_argument(
+            "--status",
+            action="store_true",
+            help="send nothing; show how the service is, on a terminal until stopped",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         mailing_id = options["mailing"]
+        if options["status"] and (options["watch"] or mailing_id is not None):
+            raise CommandError(_("--status goes with neither --watch nor --mailing."))
         if mailing_id is not None and not Mailing.objects.filter(pk=mailing_id).exists():
             raise CommandError(_("There is no mailing %(id)s.") % {"id": mailing_id})
         self.stopped = False
         self.progress = Progress(self.stdout)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self.stop)
+        if options["status"]:
+            self.show_status()
+        else:
+            self.send(mailing_id, watch=options["watch"])
+
+    def send(self, mailing_id: int | None, *, watch: bool) -> None:
         all_went_out = self.run_once(mailing_id)
-        while options["watch"] and self.rest(settings.MAILING_INTERVAL):
+        while watch and self.rest(settings.MAILING_INTERVAL):
             all_went_out = self.run_once(mailing_id)
         if not all_went_out:
             sys.exit(1)
@@ -53,6 +71,20 @@ class Command(BaseCommand):
         while not self.stopped and time.monotonic() < end:
             time.sleep(0.1)
         return not self.stopped
+
+    def show_status(self) -> None:
+        """Show the state in place until stopped; where the output is no terminal, once."""
+        readings = status.Readings()
+        if not self.stdout.isatty():
+            lines = status.describe(readings, timezone.now())
+            if Attempt.objects.running().exists() and self.rest(SAMPLE):
+                lines = status.describe(readings, timezone.now())
+            self.stdout.write("\n".join(lines))
+            return
+        with status.Screen(self.stdout) as screen:
+            screen.show(describe_or_say_why_not(readings))
+            while self.rest(REFRESH):
+                screen.show(describe_or_say_why_not(readings))
 
     def run_once(self, mailing_id: int | None) -> bool:
         summary = dispatch.run_pass(
@@ -71,6 +103,15 @@ class Command(BaseCommand):
         return summary.all_went_out
 
 
+def describe_or_say_why_not(readings: status.Readings) -> list[str]:
+    """Return the lines of the state; who watches an outage shall see its end."""
+    try:
+        return status.describe(readings, timezone.now())
+    except DatabaseError as error:
+        connection.close()
+        return [status.plain(_("The database does not answer: %s") % error)]
+
+
 class Progress:
     """A bar on a terminal, a plain line every few seconds elsewhere."""
 
@@ -81,15 +122,9 @@ class Progress:
         self.open_line = False
 
     def show(self, attempt: Attempt) -> None:
-        words = _("%(name)s: %(done)d of %(planned)d") % {
-            "name": attempt.mailing.name,
-            "done": attempt.done,
-            "planned": attempt.planned,
-        }
+        words = status.progress_words(attempt)
         if self.terminal:
-            filled = BAR * attempt.done // max(attempt.planned, 1)
-            bar = "█" * filled + "░" * (BAR - filled)
-            self.stream.write(f"\r{bar} {words}\x1b[K", ending="")
+            self.stream.write(f"\r{status.bar(attempt)} {words}\x1b[K", ending="")
             self.stream.flush()
             self.open_line = True
         elif time.monotonic() - self.shown_at >= LINE_SECONDS:
