@@ -49,6 +49,7 @@ CUTS = {"hello": 0.03, "mail": 0.001, "rcpt": 0.001, "data": 0.001, "dot": 0.001
 # Which process is killed, and how often in a hundred.
 VICTIMS = {"a worker": 75, "any process": 15, "the cluster": 10}
 RETRY_DELAYS = "1,1,2,2,4,4,8,8,15,15"
+GRACE = 30  # seconds that the processes of a cluster may take to follow it
 STANDSTILL = 30  # seconds without a letter after a fault
 FINAL = ("rejected", "skipped", "unknown")
 DATABASE_ERRORS = (psycopg2.Error, sqlite3.Error)
@@ -66,17 +67,15 @@ class Storm:
         moments = sorted(self.random.uniform(0, LETTERS * 0.97) for _ in plan)
         self.plan = list(zip(moments, plan, strict=True))
         self.happened: list[tuple[float, str]] = []  # Unix time, what
-        self.sessions: set[int] = {product.cluster.pid}
+        self.ended: dict[int, float] = {}  # clusters that ended, and when (time.monotonic)
 
     def step(self, taken: int) -> None:
         """Do the next thing if its moment has come; start a cluster that ended again."""
-        if self.plan and taken >= self.plan[0][0]:
-            what = self.plan.pop(0)[1]
-            self.happened.append((time.time(), what))
-            self._do(what)
+        if self.plan and taken >= self.plan[0][0] and self._do(self.plan[0][1]):
+            self.happened.append((time.time(), self.plan.pop(0)[1]))
         if self.product.cluster.poll() is not None:
+            self.ended[self.product.cluster.pid] = time.monotonic()
             self.product.launch()
-            self.sessions.add(self.product.cluster.pid)
 
     def count(self, what: str) -> int:
         return sum(name == what for _moment, name in self.happened)
@@ -84,22 +83,24 @@ class Storm:
     def kills(self) -> int:
         return sum(self.count(victim) for victim in VICTIMS)
 
-    def orphans(self) -> list[int]:
-        """Return processes of clusters that ended."""
-        dead = self.sessions - {self.product.cluster.pid}
+    def orphans(self, age: float = 0) -> list[int]:
+        """Return processes of clusters that ended at least `age` seconds ago."""
+        until = time.monotonic() - age
+        dead = [session for session, moment in self.ended.items() if moment <= until]
         return [pid for session in dead for pid in in_session(session)]
 
-    def _do(self, what: str) -> None:
+    def _do(self, what: str) -> bool:
+        """Let it happen; return False where no worker is connected yet that could be killed."""
         members = self.product.members()
         if what == "a worker":
-            workers = connected(self.product.server.port, members)
-            kill([self.random.choice(workers or members)] if members else [])
-        elif what == "any process":
-            kill([self.random.choice(members)] if members else [])
+            members = connected(self.product.server.port, members)
+        if what in ("a worker", "any process"):
+            kill(self.random.sample(members, min(len(members), 1)))
         elif what == "the cluster":
             self.product.kill_cluster()
         else:
             self.services[what.removesuffix(" restarts")].restart()
+        return bool(members)
 
 
 @dataclass
@@ -169,7 +170,7 @@ def run(database: str) -> Outcome:
     last = endure(product, storm, mailing_id, outcome)
     ended = time.time()
     outcome.seconds = ended - began
-    outcome.orphans = len(storm.orphans())
+    outcome.orphans = len(storm.orphans(GRACE))
     kill(storm.orphans())
     if last:
         compare(last, ledger_of(product, last), receiver, outcome)
@@ -300,7 +301,7 @@ def print_outcome(outcome: Outcome) -> None:
         "doubled under another Message-ID": outcome.other_ids,
         "arrived, reply perhaps not read": outcome.reply_unread,
         "in doubt, seen in the ledger once a second": outcome.doubts_seen,
-        "processes left behind by dead clusters": outcome.orphans,
+        f"processes left {GRACE} s after their cluster died": outcome.orphans,
         "longest standstill": f"{outcome.standstill:.1f} s, after: {outcome.standstill_after}",
         "closed after the last letter": f"{outcome.closed_after:.1f} s",
         "whole run": f"{outcome.seconds:.0f} s",

@@ -48,8 +48,8 @@ GROWTH = LETTERS >= 1_000_000 or os.environ.get("BENCH_GROWTH") == "1"
 ALL_ROWS = "rate opening first slow lockstep closing two-connections"
 ROWS = os.environ.get("BENCH_ROWS", ALL_ROWS).split()
 SESSIONS = WORKERS * CONNECTIONS
-FEW = min(LETTERS, 10_000)  # letters of the rows about odd servers
-SLOW_LETTERS, SLOW_CONNECTIONS, SLOW_DELAY = min(LETTERS, 6000), 20, 0.05
+FEW = min(LETTERS, 50_000)  # letters of the rows about odd servers
+SLOW_LETTERS, SLOW_CONNECTIONS, SLOW_DELAY = min(LETTERS, 8000), 20, 0.05
 FIRST_RECIPIENTS, FIRST_TRIES = 1000, 5
 STANDSTILL = 120  # seconds without a letter after which a run is given up
 
