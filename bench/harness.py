@@ -62,7 +62,7 @@ START = """
 from datetime import timedelta
 mailing = Mailing.objects.create(
     owner=User.objects.get(), name="bench", all_clients=True, message=Message.objects.get(),
-    starts_at=timezone.now() + timedelta(seconds=@SECONDS@))
+    in_doubt="@DOUBT@", starts_at=timezone.now() + timedelta(seconds=@SECONDS@))
 result = mailing.pk, mailing.starts_at.timestamp()
 """
 
@@ -171,9 +171,10 @@ class Product:
         rows = self.query(RUN.format(mailing_id))
         return Run(*rows[0]) if rows else None
 
-    def save_mailing(self, due_in: float = 0) -> tuple[int, float]:
+    def save_mailing(self, due_in: float = 0, in_doubt: str = "resend") -> tuple[int, float]:
         """Save a mailing to all clients; return its id and when it is due (Unix time)."""
-        mailing_id, due = self.python(START.replace("@SECONDS@", str(due_in)))
+        code = START.replace("@SECONDS@", str(due_in)).replace("@DOUBT@", in_doubt)
+        mailing_id, due = self.python(code)
         return mailing_id, due
 
     def start(self) -> None:
