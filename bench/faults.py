@@ -251,7 +251,9 @@ def compare(run: Run, ledger: dict[str, str], receiver: Receiver, outcome: Outco
     for name in ("planned", "accepted", *FINAL):
         setattr(outcome, name, getattr(run, name))
     outcome.arrived = len(copies)
-    outcome.lost = sum(status not in FINAL for status in missing)
+    # Given up, what is still to be sent is not lost yet.
+    excused = (*FINAL, "planned", "deferred") if outcome.gave_up else FINAL
+    outcome.lost = sum(status not in excused for status in missing)
     outcome.doubled = len(doubled)
     outcome.beyond = sum(was_read_before(letters, receiver.read) for letters in doubled)
     outcome.other_ids = sum(len({each.message_id for each in letters}) > 1 for letters in doubled)
