@@ -10,6 +10,7 @@ from django.contrib.auth.base_user import BaseUserManager
 from django.contrib.auth.models import AbstractUser, Group
 from django.core.files.base import ContentFile
 from django.core.files.storage import Storage
+from django.core.validators import MinValueValidator
 from django.db import models, transaction
 from django.db.models import Exists, OuterRef
 from django.db.models.functions import Lower
@@ -92,6 +93,13 @@ class User(AbstractUser):
     company = models.CharField(_("company"), max_length=150, blank=True)
     phone = PhoneNumberField(_("phone"), blank=True)
     avatar = models.ImageField(_("avatar"), upload_to="avatars/", blank=True)
+    letters_per_minute = models.PositiveIntegerField(
+        _("letters a minute"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text=_("How fast this company's mailings may go out. Empty: no limit of its own."),
+    )
 
     objects = UserManager()
 

@@ -4,15 +4,21 @@ States and who moves them:
 
     Mailing   created -> started -> finished       (a later start arms a finished one again)
     Attempt   running -> success | partial | failure   (only when its sums add up)
-    Delivery  planned -> sending -> accepted | rejected | deferred | unknown
-              deferred -> sending; planned | deferred -> skipped; sending -> planned (given back)
+              while it runs it may be held (`held_at`), until somebody lets it go on
+    Delivery  planned | deferred -> accepted | rejected | deferred | skipped | unknown
+
+A letter that is on its way stays `planned` (or `deferred`): that it is being sent is said by its
+chunk, which a worker holds, and by that worker's journal. Writing it into each row as well would
+cost as much as the result itself.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import random
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -30,13 +36,16 @@ from wagtail.log_actions import log
 from wagtail.models import PreviewableMixin, ReferenceIndex, RevisionMixin
 
 from accounts.validators import validate_address, validate_line
+from mailings import schedule
 from mailings.blocks import LetterBlock
-from mailings.delivery import schedule
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
 
     from accounts.models import User
+
+
+logger = logging.getLogger("vestnik.delivery")
 
 
 class OwnedQuerySet(models.QuerySet):
@@ -525,6 +534,39 @@ class AttemptQuerySet(models.QuerySet):
     def running(self) -> AttemptQuerySet:
         return self.filter(status=Attempt.Status.RUNNING)
 
+    def may_go(self, now: datetime) -> AttemptQuerySet:
+        """Return runs whose letters may go out."""
+        allowed = self.running().filter(
+            mailing__is_active=True, mailing__owner__is_active=True, held_at=None
+        )
+        return allowed.filter(Q(mailing__ends_at=None) | Q(mailing__ends_at__gt=now))
+
+    def window_over(self, now: datetime) -> AttemptQuerySet:
+        """Return runs of which nothing more is sent: what is left is skipped."""
+        return self.running().filter(mailing__ends_at__lte=now)
+
+    def with_free_chunk(self, now: datetime) -> AttemptQuerySet:
+        """Return runs that a worker could work on, in the order in which they have their turn.
+
+        Companies share the workers: first comes whose letters are in the fewest hands, then who
+        has waited longest since its last letter.
+        """
+        owner = "mailing__owner"
+        leased = Chunk.objects.filter(
+            leased_until__gte=now, attempt__mailing__owner=models.OuterRef(owner)
+        )
+        hands = leased.values("attempt__" + owner).annotate(n=models.Count("pk")).values("n")
+        same_owner = Attempt.objects.running().filter(mailing__owner=models.OuterRef(owner))
+        last = models.Max("last_attempt_at")
+        served_at = same_owner.order_by().values(owner).annotate(at=last).values("at")
+        free = Chunk.objects.free(now).filter(attempt=models.OuterRef("pk"))
+        turns = ("hands", "served_at", "last_attempt_at")
+        return (
+            self.filter(models.Exists(free))
+            .annotate(hands=models.Subquery(hands), served_at=models.Subquery(served_at))
+            .order_by(*(F(name).asc(nulls_first=True) for name in turns), "pk")
+        )
+
     def sums(self) -> dict[str, int]:
         """Return planned, accepted, rejected, skipped and unknown, added up over all rows."""
         return self.aggregate(**{name: models.Sum(name, default=0) for name in Attempt.SUMS})
@@ -563,6 +605,11 @@ class Attempt(models.Model):
     rejected = models.PositiveIntegerField(_("rejected"), default=0)
     skipped = models.PositiveIntegerField(_("skipped"), default=0)
     unknown = models.PositiveIntegerField(_("unknown"), default=0)
+    # Paused by the engine: the mail server refuses too much of it. A reason of ours (reasons.py).
+    held_at = models.DateTimeField(_("paused"), null=True, blank=True)
+    held_reason = models.CharField(_("reason"), max_length=500, blank=True)
+    # Somebody let it go on although many were refused: not paused again for that.
+    brake_released = models.BooleanField(default=False)
     # The message as it was when the run opened.
     subject = models.CharField(_("subject"), max_length=400, blank=True)
     html = models.TextField(blank=True)
@@ -598,9 +645,28 @@ class Attempt(models.Model):
     def done(self) -> int:
         return self.accepted + self.rejected + self.skipped + self.unknown
 
-    @property
-    def left(self) -> int:
-        return self.planned - self.done
+    def hold(self, reason: str, words: str, now: datetime) -> None:
+        """Pause the run; nothing more of it is sent until `go_on`. Others are not touched.
+
+        `reason` is one of reasons.py, `words` are the mail server's.
+        """
+        rows = Attempt.objects.running().filter(pk=self.pk, held_at=None)
+        if rows.update(held_at=now, held_reason=reason, server_response=words):
+            logger.warning("run %s is paused: %s %s", self.pk, reason, words)
+        self.held_at, self.held_reason, self.server_response = now, reason, words
+
+    def go_on(self, *, by: User) -> None:
+        """Let a paused run go on at once, although many letters were refused."""
+        # tasks -> delivery -> models
+        from mailings import tasks
+
+        now = timezone.now()
+        with transaction.atomic():
+            self.held_at, self.held_reason, self.brake_released = None, "", True
+            self.save(update_fields=["held_at", "held_reason", "brake_released"])
+            self.chunks.filter(due_at__gt=now).update(due_at=now)
+            log(self.mailing, "mailings.go_on", user=by)
+        transaction.on_commit(tasks.ring)
 
 
 class Delivery(models.Model):
@@ -608,7 +674,7 @@ class Delivery(models.Model):
 
     class Status(models.TextChoices):
         PLANNED = "planned", _("planned")
-        SENDING = "sending", _("being sent")
+        SENDING = "sending", _("being sent")  # in rows of earlier versions only
         DEFERRED = "deferred", _("will be tried again")
         ACCEPTED = "accepted", _("accepted")
         REJECTED = "rejected", _("rejected")
@@ -617,9 +683,14 @@ class Delivery(models.Model):
 
     OPEN = (Status.PLANNED, Status.SENDING, Status.DEFERRED)
 
-    # The unique pair is the index by attempt as well.
+    # The unique pair is the index by attempt as well. A run's rows are written in the same
+    # transaction as the run, so the database need not look for it a million times.
     attempt = models.ForeignKey(
-        Attempt, on_delete=models.CASCADE, related_name="deliveries", db_index=False
+        Attempt,
+        on_delete=models.CASCADE,
+        related_name="deliveries",
+        db_index=False,
+        db_constraint=False,
     )
     client = models.ForeignKey(
         Client, null=True, on_delete=models.SET_NULL, related_name="deliveries"
@@ -645,6 +716,12 @@ class Delivery(models.Model):
         return f"delivery {self.pk}"
 
 
+class ChunkQuerySet(models.QuerySet):
+    def free(self, now: datetime) -> ChunkQuerySet:
+        """Return chunks that are due and that nobody holds."""
+        return self.filter(Q(leased_until=None) | Q(leased_until__lt=now), due_at__lte=now)
+
+
 class Chunk(models.Model):
     """Some hundred neighbouring deliveries of a run: what one worker takes at a time.
 
@@ -658,14 +735,18 @@ class Chunk(models.Model):
     due_at = models.DateTimeField(null=True)
     worker = models.CharField(max_length=40, blank=True)
     leased_until = models.DateTimeField(null=True)
-    # The last key that its holder has claimed; in memory only.
-    claimed_to = 0
+    # Rows above this key were not begun by the holder; 0: none was.
+    claimed_to = models.BigIntegerField(default=0)
+
+    objects = ChunkQuerySet.as_manager()
 
     class Meta:
         indexes = [
-            # Workers look for the next chunk; finished ones leave the index.
+            # Workers look for a run's next chunk; finished ones leave the index.
             models.Index(
-                fields=["due_at", "id"], name="chunk_due", condition=Q(due_at__isnull=False)
+                fields=["attempt", "due_at", "id"],
+                name="chunk_due",
+                condition=Q(due_at__isnull=False),
             ),
             # The clock, once a second: whose holder died?
             models.Index(
@@ -680,22 +761,18 @@ class Chunk(models.Model):
 
 
 class MailServer(models.Model):
-    """What all workers know of the mail server: whether it answers, when to try it again, and
-    up to which moment the letters of the rate limit are given away already."""
+    """What all workers know of the mail server: whether it answers, and when to try it again."""
 
     # Waits between two probes, in seconds; the last one repeats.
     PROBE_DELAYS = (5, 10, 20, 40, 80, 160, 300)
     # Time for one worker to make the probe before another may.
     PROBE_TIME = timedelta(seconds=60)
-    # A worker that comes this much late for its ration has not lost it.
-    PACE_CREDIT = timedelta(seconds=1)
 
     name = models.CharField(max_length=200, unique=True)
     trouble_since = models.DateTimeField(null=True, blank=True)
     next_try_at = models.DateTimeField(null=True, blank=True)
     failures = models.PositiveIntegerField(default=0)
     response = models.CharField(max_length=500, blank=True)
-    paced_until = models.DateTimeField(null=True, blank=True)
 
     def __str__(self) -> str:
         return self.name
@@ -727,23 +804,110 @@ class MailServer(models.Model):
         self.failures, self.response = 0, ""
         self.save(update_fields=["trouble_since", "next_try_at", "failures", "response"])
 
-    def reserve(self, count: int, rate: float, now: datetime) -> datetime:
-        """Take `count` letters out of the limit of `rate` a second.
 
-        Return `now` or earlier where they may go out at once; otherwise nothing is taken, and
+class Pace(models.Model):
+    """How fast letters of one kind may go out, over all workers and hosts, and how far the
+    letters that were given away reach into the future (the generic cell rate algorithm).
+
+    `name` says of which kind: "service", "company:<id of the owner>", "domain:<name>". The first
+    two have their rate from a setting and from the owner's account. A domain has a row only
+    while it asks for fewer letters: `rate` halves each time it does, and grows slowly up to
+    `ceiling`, the rate at which it first complained; then the row goes.
+    """
+
+    # A worker that comes this much late for its letters has not lost them.
+    CREDIT = timedelta(seconds=0.5)
+    # Complaints about letters that were on the way already count once.
+    HALVE_PAUSE = timedelta(seconds=1)
+    GROW_PAUSE, GROWTH = timedelta(seconds=30), 1.25
+    SLOWEST = 1 / 30  # letters a second
+
+    name = models.CharField(max_length=270, unique=True)
+    rate = models.FloatField(null=True)
+    ceiling = models.FloatField(null=True)
+    changed_at = models.DateTimeField(default=timezone.now)
+    halved_at = models.DateTimeField(default=timezone.now)
+    paced_until = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+    @classmethod
+    def reserve(cls, limits: Mapping[str, float], count: int, now: datetime) -> datetime:
+        """Take `count` letters out of every limit (name: letters a second), or out of none.
+
+        Return `now` or earlier where they may go out at once; otherwise nothing was taken, and
         the moment returned is when to ask again.
         """
-        step = timedelta(seconds=count / rate)
         with transaction.atomic():
-            row = MailServer.objects.select_for_update().get(pk=self.pk)
-            paced = row.paced_until or now
-            # Too far ahead: somebody's clock was wrong. Too far behind: nothing was sent.
-            if not now - self.PACE_CREDIT <= paced <= now + max(2 * step, self.PROBE_TIME):
-                paced = now
-            if paced <= now:
-                row.paced_until = paced + step
-                row.save(update_fields=["paced_until"])
-        return paced
+            rows = cls._locked(limits)
+            paced = [row._next_slot(count / limits[row.name], now) for row in rows]
+            if max(paced) <= now:
+                for row, start in zip(rows, paced, strict=True):
+                    row.paced_until = start + timedelta(seconds=count / limits[row.name])
+                    row.save(update_fields=["paced_until"])
+        return max(paced)
+
+    @classmethod
+    def book(cls, domain: str, count: int, now: datetime) -> tuple[datetime, float]:
+        """Give `count` letters to a slow domain their places in its queue.
+
+        Return when the first may go out and how many seconds lie between two of them.
+        """
+        with transaction.atomic():
+            row = cls.objects.select_for_update().filter(name=f"domain:{domain}").first()
+            if row is None or row.rate is None:
+                return now, 0.0
+            start = max(row.paced_until or now, now - cls.CREDIT)
+            row.paced_until = start + timedelta(seconds=count / row.rate)
+            row.save(update_fields=["paced_until"])
+            return start, 1 / row.rate
+
+    @classmethod
+    def _locked(cls, names: Iterable[str]) -> list[Pace]:
+        names = sorted(names)
+        rows = cls.objects.select_for_update().filter(name__in=names).order_by("name")
+        if len(found := list(rows)) < len(names):
+            cls.objects.bulk_create((cls(name=name) for name in names), ignore_conflicts=True)
+            found = list(rows.all())
+        return found
+
+    def _next_slot(self, step: float, now: datetime) -> datetime:
+        """Return when letters that take `step` seconds may go out."""
+        paced = self.paced_until or now
+        # Too far ahead: somebody's clock was wrong. Too far behind: nothing was sent.
+        if paced > now + timedelta(seconds=max(2 * step, 60)):
+            paced = now
+        return max(paced, now - max(self.CREDIT, timedelta(seconds=step)))
+
+    @classmethod
+    def slow_domains(cls) -> dict[str, Pace]:
+        """Return the domains that ask for fewer letters."""
+        rows = cls.objects.filter(name__startswith="domain:", rate__isnull=False)
+        return {row.name.removeprefix("domain:"): row for row in rows}
+
+    @classmethod
+    def halve(cls, domain: str, observed: float, now: datetime) -> None:
+        """Let the domain have half as many letters; at first half of what was `observed`."""
+        start = max(observed, 2 * cls.SLOWEST)
+        fields = {"rate": start / 2, "ceiling": start, "halved_at": now, "changed_at": now}
+        with transaction.atomic():
+            row, is_new = cls.objects.select_for_update().get_or_create(
+                name=f"domain:{domain}", defaults=fields
+            )
+            if not is_new and now - row.halved_at >= cls.HALVE_PAUSE:
+                row.rate = max(row.rate / 2, cls.SLOWEST)
+                # The places that were given away are given anew, further apart.
+                row.halved_at = row.changed_at = row.paced_until = now
+                row.save()
+
+    @classmethod
+    def grow(cls, domains: Iterable[str], now: datetime) -> None:
+        """Let domains that have taken letters without complaint have some more."""
+        names = [f"domain:{domain}" for domain in domains]
+        rested = cls.objects.filter(name__in=names, changed_at__lte=now - cls.GROW_PAUSE)
+        rested.update(rate=F("rate") * cls.GROWTH, changed_at=now)
+        cls.objects.filter(name__in=names, rate__gte=F("ceiling")).delete()
 
 
 class WorkerQuerySet(models.QuerySet):
@@ -759,6 +923,16 @@ class Worker(models.Model):
     seen_at = models.DateTimeField(default=timezone.now)
 
     objects = WorkerQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Counter(models.Model):
+    """A number that only grows, added up over all workers (see metrics.py)."""
+
+    name = models.CharField(max_length=200, unique=True)
+    value = models.FloatField(default=0)
 
     def __str__(self) -> str:
         return self.name

@@ -7,6 +7,8 @@ import multiprocessing
 import os
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.dispatch import receiver
@@ -14,6 +16,7 @@ from django_q.brokers import get_broker
 from django_q.signals import post_spawn
 from django_q.tasks import async_task
 
+from mailings import housekeeping
 from mailings.delivery import dispatch
 
 logger = logging.getLogger("vestnik.delivery")
@@ -26,23 +29,30 @@ TURN_SECONDS = 60
 # values, no events: a signal handler that sets an event its own process waits for can deadlock.
 cluster_stops = multiprocessing.RawValue("b", 0)
 moved_at = multiprocessing.RawValue("d", 0.0)  # time.monotonic of a worker's last move
-# The workers that are inside a pass, each at the place of its process id.
+# The workers that are at work, each at the place of its process id.
 at_work = multiprocessing.RawArray("i", 1024)
 
 
 def run_pass() -> dict[str, Any]:
     """Open what is due and send what is planned, as one turn of one worker."""
-    pid = os.getpid()
-    at_work[pid % len(at_work)] = pid
-    try:
+    with _at_work():
         summary = dispatch.run_pass(stopping=_is_stopping, seconds=TURN_SECONDS)
-    finally:
-        at_work[pid % len(at_work)] = 0
     return vars(summary)
 
 
+@contextmanager
+def _at_work() -> Iterator[None]:
+    """Show that this worker is busy, also where it does not move for a while."""
+    pid = os.getpid()
+    at_work[pid % len(at_work)] = pid
+    try:
+        yield
+    finally:
+        at_work[pid % len(at_work)] = 0
+
+
 def is_anybody_at_work() -> bool:
-    """Return whether a worker of this cluster is inside a pass; opening a run may take long."""
+    """Return whether a worker of this cluster is at work; opening a run may take long."""
     return any(pid and _is_alive(pid) for pid in at_work)
 
 
@@ -83,3 +93,11 @@ def finish_letter_on_sigterm(**kwargs: object) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     signal.signal(signal.SIGTERM, stop)
+
+
+def housekeep() -> None:
+    """Do the night's work for one turn; call for the next turn where something is left."""
+    with _at_work():
+        is_left = housekeeping.run(housekeeping.Turn(TURN_SECONDS, _is_stopping))
+    if is_left:
+        async_task("mailings.tasks.housekeep", task_name="housekeeping")

@@ -9,7 +9,8 @@ from django.utils import timezone
 
 from accounts.models import User
 from home.examples.pictures import draw_picture
-from mailings.delivery import letter, reasons
+from mailings import reasons
+from mailings.delivery import letter
 from mailings.models import Attempt, Client, ClientList, Delivery, Mailing, Message, Picture
 
 Status = Delivery.Status

@@ -1,35 +1,36 @@
-"""The ledger: who takes which rows, what is written of each, and when a run adds up.
+"""The ledger: who takes which rows, and what is written of each.
 
-Chunks are what workers take; rows move inside them. Consent is a condition of the very
-statement that claims a row.
+Workers take chunks; a worker's lease on a chunk and how far it has claimed it are all that is
+written before a letter goes out. Consent is a condition of the very statement that claims a row.
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Count, F, Min, Q, QuerySet
 
-from mailings.delivery import journal, reasons, runs
+from mailings import journal, reasons
+from mailings.delivery import runs
 from mailings.delivery.transport import Outcome, Result
 from mailings.models import Attempt, Chunk, Delivery, Mailing
 
-# A worker prolongs its lease every few seconds; a dead one's chunks are free after this time.
+# A worker prolongs its lease with every claim; a dead one's chunks are free after this time.
 LEASE = timedelta(seconds=20)
 REST = timedelta(seconds=60)  # before a chunk that met an error of ours is tried again
 Status = Delivery.Status
-# Nothing was tried: the row goes back as it was.
-NOT_BEGUN = (Outcome.TROUBLE, Outcome.RETURNED)
+OPEN = (Status.PLANNED, Status.DEFERRED)
+# Nothing was tried: the row stays as it was.
+NOT_BEGUN = (Outcome.TROUBLE, Outcome.LOGIN, Outcome.RETURNED)
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(NamedTuple):
     """A row that this worker may send now."""
 
     id: int
@@ -37,76 +38,74 @@ class Claimed:
     client_id: int
     full_name: str
     tries: int
+    response: str  # what was said of it the last time
+    updated_at: datetime
 
 
 # --- Chunks -----------------------------------------------------------------------------------
 
 
-def free_chunks(now: datetime) -> QuerySet[Chunk]:
-    """Return chunks with something to do that nobody holds, the longest waiting first."""
-    unheld = Q(leased_until=None) | Q(leased_until__lt=now)
-    mailing = "attempt__mailing__"
-    allowed = Q(**{mailing + "is_active": True, mailing + "owner__is_active": True})
-    over = Q(**{mailing + "ends_at__lte": now})
-    return Chunk.objects.filter(unheld, allowed | over, due_at__lte=now).order_by("due_at", "pk")
-
-
-def overdue_chunks(now: datetime) -> QuerySet[Chunk]:
-    """Return free chunks of mailings whose window is over: nothing of them is sent."""
-    return free_chunks(now).filter(attempt__mailing__ends_at__lte=now)
-
-
-def take_chunk(chunks: QuerySet[Chunk], worker: str, now: datetime) -> Chunk | None:
-    """Lease the first of `chunks`; bring what a dead holder left in it into order."""
+def take_chunk(attempt: Attempt, worker: str, now: datetime) -> Chunk | None:
+    """Lease a free chunk of a run; bring what a dead holder left in it into order."""
     with transaction.atomic():
-        chunk = chunks.select_for_update(skip_locked=True, of=("self",)).first()
+        free = Chunk.objects.free(now).filter(attempt=attempt).order_by("due_at", "pk")
+        chunk = free.select_for_update(skip_locked=True).first()
         if chunk is None:
             return None
-        dead_worker = chunk.worker
-        chunk.worker, chunk.leased_until = worker, now + LEASE
-        chunk.save(update_fields=["worker", "leased_until"])
-        settle_dead_worker(chunk, dead_worker, now)
-    journal.forget(dead_worker, chunk.pk)
+        chunk.attempt = attempt
+        dead_worker, claimed_to = chunk.worker, chunk.claimed_to
+        chunk.worker, chunk.leased_until, chunk.claimed_to = worker, now + LEASE, 0
+        chunk.save(update_fields=["worker", "leased_until", "claimed_to"])
+        if claimed_to:
+            settle_dead_worker(chunk, dead_worker, claimed_to, now)
+    if dead_worker and not Chunk.objects.filter(worker=dead_worker).exists():
+        journal.forget(dead_worker)
     return chunk
 
 
 def free_abandoned(now: datetime) -> None:
     """End the leases of workers that died on this machine; elsewhere they run out by themselves."""
-    for pk, worker in Chunk.objects.filter(leased_until__gte=now).values_list("pk", "worker"):
-        if journal.is_abandoned(worker, pk):
-            Chunk.objects.filter(pk=pk, worker=worker).update(leased_until=None)
+    leased = Chunk.objects.filter(leased_until__gte=now)
+    for worker in set(leased.values_list("worker", flat=True)):
+        if journal.is_abandoned(worker):
+            leased.filter(worker=worker).update(leased_until=None)
 
 
 def renew_lease(chunk: Chunk, now: datetime) -> bool:
-    """Prolong the lease; return False where somebody else took the chunk over."""
+    """Prolong the lease and say how far the chunk is claimed.
+
+    Returns False where somebody else took the chunk over.
+    """
     mine = Chunk.objects.filter(pk=chunk.pk, worker=chunk.worker)
-    return bool(mine.update(leased_until=now + LEASE))
+    return bool(mine.update(leased_until=now + LEASE, claimed_to=chunk.claimed_to))
 
 
-def release_chunk(chunk: Chunk, now: datetime) -> None:
+def release_chunk(chunk: Chunk, now: datetime, not_before: datetime | None = None) -> None:
     """Give the chunk back, due when its next row is; close the run if it was the last."""
-    rows = rows_of(chunk)
-    state = rows.aggregate(
-        open=Count("pk", filter=Q(status__in=(Status.PLANNED, Status.SENDING))),
-        next_try=Min("next_try_at", filter=Q(status=Status.DEFERRED)),
-    )
-    due_at = now if state["open"] else state["next_try"]
+    due_at = _due_at(chunk, now)
+    if due_at is not None and due_at <= now:
+        skip_unwanted(chunk, now)
+        due_at = _due_at(chunk, now)
+    if due_at is not None and not_before is not None:
+        due_at = max(due_at, not_before)
     mine = Chunk.objects.filter(pk=chunk.pk, worker=chunk.worker)
-    mine.update(worker="", leased_until=None, due_at=due_at)
+    mine.update(worker="", leased_until=None, claimed_to=0, due_at=due_at)
     if due_at is None:
         runs.close_run(chunk.attempt_id, now)
 
 
-def hold_run(chunk: Chunk, now: datetime) -> None:
-    """Let a run wait whose letters the mail server refuses; others go on."""
-    wait = timedelta(seconds=settings.MAILING_RETRY_DELAYS[0])
-    Chunk.objects.filter(attempt=chunk.attempt_id, due_at__lt=now + wait).update(due_at=now + wait)
+def _due_at(chunk: Chunk, now: datetime) -> datetime | None:
+    state = rows_of(chunk).aggregate(
+        planned=Count("pk", filter=Q(status=Status.PLANNED)),
+        next_try=Min("next_try_at", filter=Q(status=Status.DEFERRED)),
+    )
+    return now if state["planned"] else state["next_try"]
 
 
-def put_aside(chunk: Chunk, now: datetime) -> None:
+def put_aside(chunk: Chunk, due_at: datetime) -> None:
     """Let a chunk rest that could not be worked on; its next holder reads our journal."""
     mine = Chunk.objects.filter(pk=chunk.pk, worker=chunk.worker)
-    mine.update(leased_until=None, due_at=now + REST)
+    mine.update(leased_until=None, due_at=due_at)
 
 
 def rows_of(chunk: Chunk) -> QuerySet[Delivery]:
@@ -118,63 +117,58 @@ def rows_of(chunk: Chunk) -> QuerySet[Delivery]:
 # --- Rows -------------------------------------------------------------------------------------
 
 
-# A letter may go out: the client agrees, the mailing is on and not over, its owner not blocked,
-# and nobody else has taken the chunk over.
-# The same words serve the claim and every later look. Plain SQL: both run for every letter.
-ALLOWED = """
-    EXISTS (SELECT 1 FROM mailings_client c
-             WHERE c.id = client_id AND c.unsubscribed_at IS NULL)
-    AND EXISTS (SELECT 1 FROM mailings_attempt a
-                  JOIN mailings_mailing m ON m.id = a.mailing_id
-                  JOIN accounts_user u ON u.id = m.owner_id
-                 WHERE a.id = %(attempt)s AND m.is_active AND u.is_active
-                   AND (m.ends_at IS NULL OR m.ends_at > %(now)s))
-    AND EXISTS (SELECT 1 FROM mailings_chunk k
-                 WHERE k.id = %(chunk)s AND k.worker = %(worker)s)
+# A letter may go out while the client agrees, the mailing is on and not over, its run not paused,
+# its owner not blocked. Plain SQL: it runs for every letter. By a range of keys and without
+# LIMIT, and with the client as a value rather than a join: whatever the planner believes of
+# tables that grew a second ago, it walks two primary keys over these few rows.
+CLAIM = """
+    SELECT id, email, client_id, full_name, tries, response, updated_at FROM (
+        SELECT d.id, d.email, d.client_id, d.tries, d.response, d.updated_at,
+               (SELECT c.full_name FROM mailings_client c
+                 WHERE c.id = d.client_id AND c.unsubscribed_at IS NULL) AS full_name
+          FROM mailings_delivery d
+         WHERE d.id {which} AND d.attempt_id = %(attempt)s
+           AND (d.status = 'planned' OR (d.status = 'deferred' AND d.next_try_at <= %(now)s))
+           AND EXISTS (SELECT 1 FROM mailings_attempt a
+                         JOIN mailings_mailing m ON m.id = a.mailing_id
+                         JOIN accounts_user u ON u.id = m.owner_id
+                        WHERE a.id = %(attempt)s AND a.held_at IS NULL
+                          AND m.is_active AND u.is_active
+                          AND (m.ends_at IS NULL OR m.ends_at > %(now)s))
+        ) rows
+     WHERE full_name IS NOT NULL ORDER BY id
 """
-# By a range of keys and without LIMIT: whatever the planner believes of a table that grew a
-# second ago, it walks the primary key over these few rows.
-CLAIM = f"""
-    UPDATE mailings_delivery SET status = 'sending', updated_at = %(now)s
-     WHERE id BETWEEN %(first)s AND %(last)s AND attempt_id = %(attempt)s
-       AND (status = 'planned' OR (status = 'deferred' AND next_try_at <= %(now)s))
-       AND {ALLOWED}
-    RETURNING id, email, client_id,
-              (SELECT full_name FROM mailings_client c WHERE c.id = client_id), tries
-"""
-STILL_ALLOWED = f"SELECT id FROM mailings_delivery WHERE id IN ({{ids}}) AND {ALLOWED}"
+NEXT = CLAIM.format(which="BETWEEN %(first)s AND %(last)s")
 
 
 def claim(chunk: Chunk, count: int, now: datetime) -> list[Claimed]:
-    """Move the next rows that may go out now, up to `count`, to `sending` and return them.
+    """Return the next rows that may go out now, up to `count`.
 
-    The chunk remembers how far it was claimed; an empty list means that its end is reached.
+    The chunk remembers how far it was claimed; an empty list means that its end is reached, or
+    that somebody else took it over.
     """
     rows: list[tuple] = []
-    params = _rights(chunk, now)
-    with connection.cursor() as cursor:
-        while not rows and (first := max(chunk.first_id, chunk.claimed_to + 1)) <= chunk.last_id:
-            chunk.claimed_to = min(first + count - 1, chunk.last_id)
-            cursor.execute(CLAIM, {**params, "first": first, "last": chunk.claimed_to})
-            rows = cursor.fetchall()
-    return [Claimed(*row) for row in sorted(rows)]
+    while not rows and (first := max(chunk.first_id, chunk.claimed_to + 1)) <= chunk.last_id:
+        chunk.claimed_to = min(first + count - 1, chunk.last_id)
+        if not renew_lease(chunk, now):
+            return []
+        rows = _select(NEXT, chunk, now, first=first, last=chunk.claimed_to)
+    return [Claimed(*row) for row in rows]
 
 
 def still_allowed(chunk: Chunk, ids: Iterable[int], now: datetime) -> set[int]:
     """Return those of the chunk's claimed rows that may still go out."""
     numbers = ", ".join(map(str, map(int, ids)))
-    if not numbers:
+    mine = Chunk.objects.filter(pk=chunk.pk, worker=chunk.worker)
+    if not numbers or not mine.exists():
         return set()
-    params = _rights(chunk, now)
+    return {row[0] for row in _select(CLAIM.format(which=f"IN ({numbers})"), chunk, now)}
+
+
+def _select(statement: str, chunk: Chunk, now: datetime, **params: int) -> list[tuple]:
     with connection.cursor() as cursor:
-        cursor.execute(STILL_ALLOWED.format(ids=numbers), params)
-        return {row[0] for row in cursor.fetchall()}
-
-
-def _rights(chunk: Chunk, now: datetime) -> dict[str, Any]:
-    """Return the values that ALLOWED asks for."""
-    names = {"attempt": chunk.attempt_id, "chunk": chunk.pk, "worker": chunk.worker}
-    return {"now": to_column(now), **names}
+        cursor.execute(statement, {"attempt": chunk.attempt_id, "now": to_column(now), **params})
+        return cursor.fetchall()
 
 
 def to_column(moment: datetime) -> Any:
@@ -182,18 +176,12 @@ def to_column(moment: datetime) -> Any:
     return connection.ops.adapt_datetimefield_value(moment)
 
 
-def give_back(ids: Iterable[int]) -> None:
-    """Put rows that were claimed and not begun back to `planned`."""
-    rows = Delivery.objects.filter(pk__in=list(ids), status=Status.SENDING).order_by()
-    rows.update(status=Status.PLANNED)
-
-
 def skip_unwanted(chunk: Chunk, now: datetime) -> None:
     """Close the rows of a chunk that will never go out, each with its reason."""
     mailing = Mailing.objects.filter(attempts=chunk.attempt_id).first()
     if mailing is None:
         return  # It was deleted, and all its rows with it.
-    waiting = rows_of(chunk).filter(status__in=(Status.PLANNED, Status.DEFERRED))
+    waiting = rows_of(chunk).filter(status__in=OPEN)
     doubtful = Q(status=Status.DEFERRED, response__in=reasons.IN_DOUBT)
     with transaction.atomic():
         skipped = _skip(waiting.filter(client=None), reasons.CLIENT_DELETED, now)
@@ -205,7 +193,10 @@ def skip_unwanted(chunk: Chunk, now: datetime) -> None:
                 status=Status.UNKNOWN, next_try_at=None, updated_at=now
             )
             skipped += _skip(waiting, reasons.WINDOW_CLOSED, now)
-        _add_to_sums(chunk.attempt_id, Counter(skipped=skipped, unknown=unknown))
+        sums = Counter(skipped=skipped, unknown=unknown)
+        changes = {name: F(name) + number for name, number in sums.items() if number}
+        if changes:
+            Attempt.objects.filter(pk=chunk.attempt_id).update(**changes)
 
 
 def _skip(rows: QuerySet[Delivery], reason: str, now: datetime) -> int:
@@ -217,46 +208,54 @@ def _skip(rows: QuerySet[Delivery], reason: str, now: datetime) -> int:
 # --- Results ----------------------------------------------------------------------------------
 
 
-# VALUES names its columns column1, column2, … in PostgreSQL and in SQLite.
-ACCEPT = """
-    UPDATE mailings_delivery SET status = 'accepted', tries = tries + 1,
-           code = v.column2, response = v.column3, next_try_at = NULL, updated_at = %s
-      FROM (VALUES {values}) v
-     WHERE id = v.column1 AND status IN ('sending', 'planned', 'deferred')
-"""
+# Results travel as one JSON text: both databases take it apart faster than a driver binds values.
+RESULTS = {
+    "postgresql": "json_to_recordset(%(results)s::json) AS v"
+    "(id bigint, status text, tries int, code smallint, response text, next_try_at timestamptz)",
+    "sqlite": "(SELECT json_extract(value, '$.id') AS id, json_extract(value, '$.status') AS status,"
+    " json_extract(value, '$.tries') AS tries, json_extract(value, '$.code') AS code,"
+    " json_extract(value, '$.response') AS response, json_extract(value, '$.next_try_at') AS next_try_at"
+    " FROM json_each(%(results)s)) AS v",
+}
+# That a letter arrived stays true, whoever holds its chunk now.
 RECORD = """
-    UPDATE mailings_delivery SET status = v.column2, tries = tries + 1, code = v.column3,
-           response = v.column4, next_try_at = v.column5, updated_at = %s
-      FROM (VALUES {values}) v
-     WHERE id = v.column1 AND status = 'sending'
-    RETURNING status
+    UPDATE mailings_delivery SET status = v.status, tries = mailings_delivery.tries + v.tries,
+           code = v.code, response = v.response, next_try_at = v.next_try_at, updated_at = %(now)s
+      FROM {results}
+     WHERE mailings_delivery.id = v.id
+       AND mailings_delivery.status IN ('planned', 'deferred', 'sending')
+    RETURNING mailings_delivery.status
 """
 ADD = """
     UPDATE mailings_attempt SET accepted = accepted + %s, rejected = rejected + %s,
            skipped = skipped + %s, unknown = unknown + %s, last_attempt_at = %s,
            server_response = CASE WHEN %s OR server_response = '' THEN %s ELSE server_response END
-     WHERE id = %s
+     WHERE id = %s RETURNING planned, accepted, rejected
 """
 
 
-def record(chunk: Chunk, results: list[tuple[Claimed, Result]], now: datetime) -> None:
-    """Write results and add them to the run's sums, in one transaction."""
-    accepted = [(row, result) for row, result in results if result.outcome is Outcome.ACCEPTED]
-    others = [(row, result) for row, result in results if result.outcome is not Outcome.ACCEPTED]
-    not_begun = [row.id for row, result in others if result.outcome in NOT_BEGUN]
-    tried = [(row, result) for row, result in others if result.outcome not in NOT_BEGUN]
-    bad_words = [result.text for _row, result in others if result.text][-1:]
-    words = bad_words or [result.text for _row, result in accepted[:1]] or [""]
+class Sums(NamedTuple):
+    """What a run has come to."""
+
+    planned: int = 0
+    accepted: int = 0
+    rejected: int = 0
+
+
+def record(chunk: Chunk, results: list[tuple[Claimed, Result]], now: datetime) -> Sums:
+    """Write results and add them to the run's sums, in one transaction; return the new sums."""
+    tried = [pair for pair in results if pair[1].outcome not in NOT_BEGUN]
+    bad_words = [r.text for _row, r in results if r.outcome is not Outcome.ACCEPTED and r.text]
+    words = bad_words[-1:] or [result.text for _row, result in results[:1]] or [""]
     with transaction.atomic(), connection.cursor() as cursor:
-        if others and not _is_ours(chunk):
+        if any(r.outcome is not Outcome.ACCEPTED for _row, r in tried) and not _is_ours(chunk):
             # Whoever took the chunk over decides on its rows. That a letter arrived stays true.
-            not_begun, tried = [], []
-        give_back(not_begun)
-        sums = Counter(accepted=_record_accepted(accepted, now))
-        sums += _record_others(chunk, tried, now)
-        numbers = [sums[name] for name in ("accepted", "rejected", "skipped", "unknown")]
+            tried = [pair for pair in tried if pair[1].outcome is Outcome.ACCEPTED]
+        states = _record_rows(chunk, tried, now) if tried else Counter()
+        numbers = [states[name] for name in ("accepted", "rejected", "skipped", "unknown")]
         reply = [bool(bad_words), words[0]]
         cursor.execute(ADD, [*numbers, to_column(now), *reply, chunk.attempt_id])
+        return Sums(*(cursor.fetchone() or ()))
 
 
 def _is_ours(chunk: Chunk) -> bool:
@@ -264,56 +263,43 @@ def _is_ours(chunk: Chunk) -> bool:
     return mine.exists()
 
 
-def _record_accepted(results: list[tuple[Claimed, Result]], now: datetime) -> int:
-    if not results:
-        return 0
-    values = ", ".join(["(%s, %s, %s)"] * len(results))
-    columns = ((row.id, result.code, result.text[:500]) for row, result in results)
-    params = [value for row in columns for value in row]
-    with connection.cursor() as cursor:
-        cursor.execute(ACCEPT.format(values=values), [to_column(now), *params])
-        return cursor.rowcount
-
-
-def _record_others(
+def _record_rows(
     chunk: Chunk, results: list[tuple[Claimed, Result]], now: datetime
 ) -> Counter[str]:
-    """Write what was not accepted; return how many rows came into each state."""
-    if not results:
-        return Counter()
-    params: list[Any] = [to_column(now)]
-    for row, result in results:
-        status, next_try_at = _next_state(chunk, row, result, now)
-        moment = next_try_at and to_column(next_try_at)
-        params += [row.id, status.value, result.code, result.text[:500], moment]
-    # A column of VALUES that holds nothing but NULL is text to PostgreSQL.
-    casts = ("::smallint", "::timestamptz") if connection.vendor == "postgresql" else ("", "")
-    values = ", ".join([f"(%s, %s, %s{casts[0]}, %s, %s{casts[1]})"] * len(results))
+    """Write rows; return how many came into each state."""
+    rows = json.dumps([_new_row(chunk, row, result, now) for row, result in results])
+    statement = RECORD.format(results=RESULTS[connection.vendor])
     with connection.cursor() as cursor:
-        cursor.execute(RECORD.format(values=values), params)
+        cursor.execute(statement, {"results": rows, "now": to_column(now)})
         return Counter(row[0] for row in cursor.fetchall())
 
 
-def _next_state(
-    chunk: Chunk, row: Claimed, result: Result, now: datetime
-) -> tuple[Delivery.Status, datetime | None]:
+def _new_row(chunk: Chunk, row: Claimed, result: Result, now: datetime) -> dict[str, Any]:
+    new = {"id": row.id, "tries": 1, "code": result.code, "response": result.text[:500]}
+    if result.outcome is Outcome.ACCEPTED:
+        return {**new, "status": "accepted"}
+    status, wait = _next_state(chunk, row, result)
+    if status is Status.DEFERRED:
+        new["next_try_at"] = str(to_column(now + timedelta(seconds=wait)))
+    if result.outcome is Outcome.SLOW:
+        new["tries"] = 0
+    return {**new, "status": status.value}
+
+
+def _next_state(chunk: Chunk, row: Claimed, result: Result) -> tuple[Delivery.Status, float]:
+    """Return the state that a result leads to, and seconds until the next try."""
     if result.outcome is Outcome.NEVER:
-        return Status.REJECTED, None
+        return Status.REJECTED, 0
+    if result.outcome is Outcome.SLOW:
+        return Status.DEFERRED, result.wait
     doubt = result.outcome is Outcome.DOUBT
     if doubt and chunk.attempt.mailing.in_doubt == Mailing.Doubt.LEAVE:
-        return Status.UNKNOWN, None
+        return Status.UNKNOWN, 0
     delays = settings.MAILING_RETRY_DELAYS
     if row.tries >= len(delays):
-        return (Status.UNKNOWN if doubt else Status.REJECTED), None
+        return (Status.UNKNOWN if doubt else Status.REJECTED), 0
     # What a dead worker left waited long enough already.
-    delay = 0 if result.text == reasons.WORKER_DIED else delays[row.tries]
-    return Status.DEFERRED, now + timedelta(seconds=delay)
-
-
-def _add_to_sums(attempt_id: int, sums: Counter[str]) -> None:
-    changes = {name: F(name) + number for name, number in sums.items() if number}
-    if changes:
-        Attempt.objects.filter(pk=attempt_id).update(**changes)
+    return Status.DEFERRED, 0 if result.text == reasons.WORKER_DIED else delays[row.tries]
 
 
 def note_reply(attempt_id: int, words: str) -> None:
@@ -321,19 +307,20 @@ def note_reply(attempt_id: int, words: str) -> None:
     Attempt.objects.filter(pk=attempt_id).update(server_response=words)
 
 
-def settle_dead_worker(chunk: Chunk, dead_worker: str, now: datetime) -> None:
-    """Bring the rows that a dead worker was sending into order, with the help of its journal."""
-    traces = journal.read_traces(dead_worker, chunk.pk)
-    fields = ("pk", "email", "client_id", "client__full_name", "tries")
-    rows = rows_of(chunk).filter(status=Status.SENDING).values_list(*fields)
+def settle_dead_worker(chunk: Chunk, dead_worker: str, claimed_to: int, now: datetime) -> None:
+    """Bring the rows that a dead worker had claimed into order, with the help of its journal."""
+    traces = journal.read_traces(dead_worker)
+    rows = (
+        rows_of(chunk)
+        .filter(Q(status=Status.PLANNED) | Q(status=Status.DEFERRED, next_try_at__lte=now))
+        .filter(pk__lte=claimed_to)
+    )
+    fields = ("pk", "email", "client_id", "client__full_name", "tries", "response", "updated_at")
     results = []
-    for row in (Claimed(*values) for values in rows):
+    for row in (Claimed(*values) for values in rows.values_list(*fields)):
         if row.id in traces.answered:
-            result = traces.answered[row.id]
-        elif traces.found and row.id not in traces.handed_over:
-            result = Result(Outcome.RETURNED)
-        else:
-            result = Result(Outcome.DOUBT, None, reasons.WORKER_DIED)
-        results.append((row, result))
+            results.append((row, traces.answered[row.id]))
+        elif row.id in traces.handed_over or not traces.is_whole:
+            results.append((row, Result(Outcome.DOUBT, None, reasons.WORKER_DIED)))
     if results:
         record(chunk, results, now)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import html
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -18,18 +16,28 @@ from textwrap import shorten
 from typing import TYPE_CHECKING
 
 import css_inline
-import idna
 from django.conf import settings
 from django.template.loader import render_to_string
 from django.utils import translation
 from django.utils.translation import gettext as _
 from wagtail.rich_text import get_text_for_indexing
 
-from mailings.delivery.plaintext import html_to_text
+from mailings.mime import (
+    Encoder,
+    encode_header,
+    encode_html,
+    encode_mailbox,
+    encode_raw,
+    encode_text,
+    encode_words,
+    escape_percent,
+    to_ascii_domain,
+)
+from mailings.plaintext import html_to_text
 
 if TYPE_CHECKING:
     from accounts.models import User
-    from mailings.models import Message
+    from mailings.models import Attempt, Message
 
 # What may stand between double braces in a subject or a body.
 FIELDS = ("client.full_name", "client.email", "company", "unsubscribe_url")
@@ -112,10 +120,6 @@ def sample_values(*, company: str) -> dict[str, str]:
 
 # Body and headers end in one write, with the final dot (RFC 5321 4.1.1.4).
 END = b"\r\n.\r\n"
-# 39 bytes are 52 letters of base64: with the header's name the line stays under 78 letters.
-WORD_BYTES = 39
-# Whatever some reader might take for a line break (C0, C1, and Unicode's separators).
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +144,8 @@ class Skeleton:
     """
 
     def __init__(self, content: Content, *, run: str, sender: Sender) -> None:
-        self.gaps: list[tuple[str, Callable[[str], bytes]]] = []
+        self._values: list[tuple[str, Encoder]] = []
+        self._gaps: list[int] = []
         self.company = sender.name
         domain = sender.address.rpartition("@")[2]
         boundary = f"=_vestnik_{hashlib.sha256(content.html.encode()).hexdigest()[:16]}"
@@ -149,10 +154,10 @@ class Skeleton:
             b"To: ", self._gap("to", encode_raw),
             b"\r\nReply-To: " + escape_percent(encode_mailbox(sender.name, sender.reply_to)),
             b"\r\nSubject: ", *self._subject(content.subject),
-            b"\r\nDate: ", self._gap("date", str.encode),
-            f"\r\nMessage-ID: <{run}.".encode(), self._gap("delivery_id", str.encode),
+            b"\r\nDate: ", self._gap("date", encode_raw),
+            f"\r\nMessage-ID: <{run}.".encode(), self._gap("delivery_id", encode_raw),
             f"@{to_ascii_domain(domain)}>\r\nList-Unsubscribe: <".encode(),
-            self._gap("unsubscribe_url", str.encode),
+            self._gap("unsubscribe_url", encode_raw),
             b">\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"
             b"Auto-Submitted: auto-generated\r\nPrecedence: bulk\r\nMIME-Version: 1.0\r\n",
             f'Content-Type: multipart/alternative; boundary="{boundary}"\r\n\r\n'.encode(),
@@ -160,23 +165,36 @@ class Skeleton:
             *self._part(boundary, "html", content.html, encode_html),
             f"--{boundary}--".encode() + END,
         ]  # fmt: skip
-        self.pattern = b"".join(parts)
+        self._pattern = b"".join(parts)
+
+    @classmethod
+    def of_run(cls, attempt: Attempt, address: str) -> Skeleton:
+        """Compile the letter of a run; `address` is what the service sends from."""
+        owner = attempt.mailing.owner
+        content = Content(attempt.subject, attempt.html, attempt.text)
+        # With its time a run's name is unique also where a database was made anew.
+        run = f"{attempt.pk:x}.{int(attempt.started_at.timestamp()):x}"
+        return cls(content, run=run, sender=Sender(owner.sender_name, address, owner.email))
 
     def build(self, recipient: Recipient) -> bytes:
         """Return the whole letter for one recipient: dot-stuffed, with the final dot."""
         values = {
-            "to": encode_mailbox(recipient.full_name, recipient.email).decode(),
+            "to": encode_mailbox(recipient.full_name, recipient.email),
             "date": now_as_header(),
-            "delivery_id": f"{recipient.delivery_id:x}",
+            "delivery_id": b"%x" % recipient.delivery_id,
             "client.full_name": recipient.full_name,
             "client.email": recipient.email,
             "company": self.company,
             "unsubscribe_url": recipient.unsubscribe_url,
         }
-        return self.pattern % tuple(encode(values[name]) for name, encode in self.gaps)
+        # Each value is encoded once for each kind of place, however often it stands there.
+        encoded = [encode(values[name]) for name, encode in self._values]
+        return self._pattern % tuple([encoded[number] for number in self._gaps])
 
-    def _gap(self, name: str, encoder: Callable[[str], bytes]) -> bytes:
-        self.gaps.append((name, encoder))
+    def _gap(self, name: str, encoder: Encoder) -> bytes:
+        if (name, encoder) not in self._values:
+            self._values.append((name, encoder))
+        self._gaps.append(self._values.index((name, encoder)))
         return b"%b"
 
     def _subject(self, subject: str) -> list[bytes]:
@@ -192,9 +210,7 @@ class Skeleton:
                 out += [self._gap(name, encode_words), b"\r\n "]
         return out[:-1]
 
-    def _part(
-        self, boundary: str, subtype: str, source: str, encoder: Callable[[str], bytes]
-    ) -> list[bytes]:
+    def _part(self, boundary: str, subtype: str, source: str, encoder: Encoder) -> list[bytes]:
         head = (
             f"--{boundary}\r\nContent-Type: text/{subtype}; charset=utf-8\r\n"
             "Content-Transfer-Encoding: quoted-printable\r\n\r\n"
@@ -217,78 +233,18 @@ class Sender:
     reply_to: str
 
 
-def encode_text(text: str) -> bytes:
-    """Return quoted-printable text with CRLF, dot-stuffed (RFC 2045 6.7, RFC 5321 4.5.2)."""
-    unix = text.replace("\r\n", "\n").replace("\r", "\n")
-    encoded = binascii.b2a_qp(unix.encode(), istext=True).replace(b"\n", b"\r\n")
-    if encoded.startswith(b"."):
-        encoded = b"." + encoded
-    return encoded.replace(b"\r\n.", b"\r\n..")
-
-
-def encode_html(text: str) -> bytes:
-    return encode_text(html.escape(text))
-
-
-def encode_raw(text: str) -> bytes:
-    return text.encode()
-
-
-def escape_percent(source: bytes) -> bytes:
-    return source.replace(b"%", b"%%")
-
-
-def one_line(text: str) -> str:
-    """Return the text without line breaks: whatever it holds, it starts no header line."""
-    return " ".join(CONTROL.sub(" ", text).split())
-
-
-def encode_header(text: str) -> bytes:
-    """Return a header's text: as it is where it is short and plain, else as encoded words."""
-    text = one_line(text)
-    if len(text) <= 60 and text.isascii() and text.isprintable() and "=?" not in text:
-        return text.encode()
-    return encode_words(text)
-
-
-def encode_words(text: str) -> bytes:
-    """Return RFC 2047 encoded words, each on a line of its own."""
-    words, word = [], b""
-    for char in CONTROL.sub(" ", text):
-        piece = char.encode()
-        if len(word) + len(piece) > WORD_BYTES:
-            words.append(word)
-            word = b""
-        word += piece
-    words.append(word)
-    return b"\r\n ".join(b"=?utf-8?b?" + base64.b64encode(word) + b"?=" for word in words)
-
-
-def encode_mailbox(name: str, address: str) -> bytes:
-    """Return `"Name" <address>` for a header (RFC 5322 3.4, RFC 6532 for the address)."""
-    name, spec = one_line(name), f"<{address}>".encode()
-    if not name:
-        return spec
-    if name.isascii() and name.isprintable() and "=?" not in name and len(name) <= 200:
-        quoted = name.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{quoted}" '.encode() + spec
-    return encode_words(name) + b"\r\n " + spec
-
-
-def to_ascii_domain(domain: str) -> str:
-    return domain if domain.isascii() else idna.encode(domain, uts46=True).decode()
-
-
 def envelope_address(email: str) -> tuple[str, bool]:
     """Return the address as SMTP wants it, and whether it needs SMTPUTF8 (RFC 6531)."""
+    if email.isascii():
+        return email, False
     local, _at, domain = email.rpartition("@")
     return f"{local}@{to_ascii_domain(domain)}", not local.isascii()
 
 
 @lru_cache(maxsize=1)
-def _date_header(second: int) -> str:
-    return format_datetime(datetime.fromtimestamp(second, UTC))
+def _date_header(second: int) -> bytes:
+    return format_datetime(datetime.fromtimestamp(second, UTC)).encode()
 
 
-def now_as_header() -> str:
+def now_as_header() -> bytes:
     return _date_header(int(time.time()))

@@ -9,7 +9,8 @@ from datetime import datetime
 from django.db import connection, transaction
 from django.db.models import Count, Exists, OuterRef, QuerySet
 
-from mailings.delivery import letter, reasons
+from mailings import reasons
+from mailings.delivery import letter
 from mailings.models import Attempt, Chunk, Delivery, Mailing
 
 logger = logging.getLogger("vestnik.delivery")
@@ -113,8 +114,8 @@ def plan_deliveries(attempt: Attempt, mailing: Mailing, now: datetime) -> None:
         )
         attempt.planned = max(cursor.rowcount, 0)
         cursor.execute(
-            "INSERT INTO mailings_chunk (attempt_id, first_id, last_id, due_at, worker)"
-            " SELECT %s, min(r.id), max(r.id), %s, '' FROM (SELECT id,"
+            "INSERT INTO mailings_chunk (attempt_id, first_id, last_id, due_at, worker, claimed_to)"
+            " SELECT %s, min(r.id), max(r.id), %s, '', 0 FROM (SELECT id,"
             f" (row_number() OVER (ORDER BY id) - 1) / {CHUNK_SIZE} AS part"
             " FROM mailings_delivery WHERE attempt_id = %s) r GROUP BY r.part ORDER BY 1, 2",
             [attempt.pk, moment, attempt.pk],

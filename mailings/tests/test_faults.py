@@ -12,7 +12,8 @@ import trustme
 from django.utils import timezone
 
 from conftest import make_client, make_mailing
-from mailings.delivery import dispatch, ledger, reasons
+from mailings import reasons
+from mailings.delivery import dispatch, ledger
 from mailings.models import Attempt, Client, MailServer
 from mailings.tests.conftest import ledger_of, let_time_pass, make_due, only_run, point_at
 from mailings.tests.servers import (
@@ -111,10 +112,14 @@ class TestServerTakesNothing:
         settings.EMAIL_HOST_USER, settings.EMAIL_HOST_PASSWORD = "vestnik", "wrong"
         server.fail("login", b"535 5.7.8 Authentication credentials invalid\r\n")
         dispatch.run_pass()
-        assert "credentials invalid" in only_run(due).server_response
+        run = only_run(due)
+        assert run.held_reason == reasons.LOGIN_REFUSED
+        assert "credentials invalid" in run.server_response
         assert set(ledger_of(due).values()) == {"planned"}
         server.recover()
-        let_time_pass(due)
+        dispatch.run_pass()
+        assert server.letters == []
+        run.go_on(by=due.owner)
         dispatch.run_pass()
         assert only_run(due).status == Attempt.Status.SUCCESS
 
@@ -313,11 +318,11 @@ class TestPolicyAndQuota:
         run = only_run(due)
         assert set(ledger_of(due).values()) == {"planned"}
         assert "quota exceeded" in run.server_response
-        assert not dispatch.waiting(timezone.now())
-        assert dispatch.waiting(timezone.now() + timedelta(minutes=6))
+        assert run.held_reason == reasons.POLICY_REFUSED
+        assert not dispatch.waiting(timezone.now() + timedelta(days=1))
         assert MailServer.objects.get().trouble_since is None
         server.recover()
-        let_time_pass(due)
+        run.go_on(by=owner)
         dispatch.run_pass()
         assert_adds_up(run)
         assert run.status == "success"

@@ -8,8 +8,8 @@ import pytest
 from django.utils import timezone
 
 from conftest import make_client, make_mailing
-from mailings.delivery import dispatch, journal, ledger, reasons, runs
-from mailings.delivery.smtp import Closed
+from mailings import journal, reasons
+from mailings.delivery import dispatch, ledger, runs
 from mailings.delivery.transport import Outcome, Result
 from mailings.models import Mailing
 from mailings.tests.conftest import ledger_of, make_due, only_run
@@ -20,7 +20,7 @@ def chunk(due):
     """The chunk of a run of five, held by a worker that has claimed all of it."""
     now = timezone.now()
     runs.open_due(now)
-    chunk = ledger.take_chunk(ledger.free_chunks(now), "first", now)
+    chunk = ledger.take_chunk(only_run(due), "first", now)
     chunk.rows = ledger.claim(chunk, 10, now)
     return chunk
 
@@ -29,7 +29,7 @@ def take_over(chunk, worker: str = "second"):
     """Let the lease end and another worker take the chunk."""
     now = timezone.now()
     type(chunk).objects.filter(pk=chunk.pk).update(leased_until=now - timedelta(seconds=1))
-    return ledger.take_chunk(ledger.free_chunks(now), worker, now)
+    return ledger.take_chunk(chunk.attempt, worker, now)
 
 
 def statuses(due: Mailing) -> list[str]:
@@ -68,41 +68,65 @@ class TestLostLease:
 
 class TestJournal:
     def test_only_letters_without_an_answer_are_in_doubt(self, due, chunk):
-        notes = journal.Journal("first", chunk.pk)
+        notes = journal.Journal("first")
         refused, wired = chunk.rows[0], chunk.rows[1]
-        notes.handed_over(refused.id)
-        notes.answered(refused.id, Result(Outcome.NEVER, 550, "No such user"))
+        slot = notes.handed_over(refused.id)
+        notes.answered(slot, refused.id, Result(Outcome.NEVER, 550, "No such user"))
         notes.handed_over(wired.id)
-        assert not journal.is_abandoned("first", chunk.pk)
+        assert not journal.is_abandoned("first")
         notes.abandon()
-        assert journal.is_abandoned("first", chunk.pk)
+        assert journal.is_abandoned("first")
         take_over(chunk)
         assert statuses(due) == ["rejected", "deferred", "planned", "planned", "planned"]
-        assert only_run(due).deliveries.get(status="deferred").response == reasons.WORKER_DIED
-        assert not journal.path_of("first", chunk.pk).exists()
+        run = only_run(due)
+        assert run.deliveries.get(status="deferred").response == reasons.WORKER_DIED
+        refused = run.deliveries.get(status="rejected")
+        assert (refused.code, refused.response) == (550, "No such user")
+        assert not journal.path_of("first").exists()
 
-    def test_a_damaged_one_leaves_what_it_does_not_name_in_doubt(self, due, chunk):
-        notes = journal.Journal("first", chunk.pk)
-        notes.answered(chunk.rows[0].id, Result(Outcome.NEVER, 550, "No such user"))
+    def test_what_is_recorded_is_forgotten(self, due, chunk):
+        notes = journal.Journal("first")
+        notes.recorded(notes.handed_over(chunk.rows[0].id))
+        assert journal.read_traces("first").handed_over == set()
+
+    @pytest.mark.parametrize("damage", ["cut", "another boot"])
+    def test_a_damaged_one_leaves_what_it_does_not_name_in_doubt(self, due, chunk, damage):
+        notes = journal.Journal("first")
+        slot = notes.handed_over(chunk.rows[0].id)
+        notes.answered(slot, chunk.rows[0].id, Result(Outcome.NEVER, 550, "No such user"))
         notes.abandon()
-        with journal.path_of("first", chunk.pk).open("ab") as file:
-            file.write(b"\0\0\0\0\n{}\n")
+        with journal.path_of("first").open("r+b") as file:
+            file.truncate(100_000) if damage == "cut" else file.write(b"0" * 36)
         take_over(chunk)
         assert statuses(due) == ["rejected", *["deferred"] * 4]
 
-    def test_without_one_everything_is_in_doubt(self, due, chunk):
+    def test_without_one_everything_that_was_claimed_is_in_doubt(self, due, chunk):
         take_over(chunk)
         assert set(statuses(due)) == {"deferred"}
 
-    def test_a_closed_one_writes_nowhere_and_lets_nothing_out(self, tmp_path, chunk):
-        notes = journal.Journal("first", chunk.pk)
-        notes.abandon()
-        other = (tmp_path / "other").open("wb")  # It may get the number of the closed file.
-        notes.answered(1, Result(Outcome.ACCEPTED, 250, "Ok"))
-        with pytest.raises(Closed):
+    def test_without_one_what_was_not_claimed_is_not(self, due):
+        now = timezone.now()
+        runs.open_due(now)
+        chunk = ledger.take_chunk(only_run(due), "first", now)
+        ledger.claim(chunk, 2, now)
+        take_over(chunk)
+        assert statuses(due) == ["deferred", "deferred", "planned", "planned", "planned"]
+
+    def test_a_full_one_takes_no_more(self):
+        notes = journal.Journal("first")
+        slots = [notes.handed_over(n) for n in range(journal.SLOTS)]
+        with pytest.raises(journal.Full):
             notes.handed_over(1)
-        other.close()
-        assert (tmp_path / "other").read_bytes() == b""
+        notes.recorded(slots[0])
+        notes.handed_over(1)
+
+    def test_long_and_odd_words_survive(self):
+        notes = journal.Journal("first")
+        words = "550 5.1.1 " + "Ящик не найден " * 100
+        notes.answered(notes.handed_over(1), 1, Result(Outcome.NEVER, 550, words))
+        notes.abandon()
+        told = journal.read_traces("first").answered[1]
+        assert words.startswith(told.text) and len(told.text) > 100
 
 
 class TestErrorsOfOurs:
@@ -119,7 +143,7 @@ class TestErrorsOfOurs:
         def fail(*_args: object) -> None:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(journal.Journal, "handed_over", fail)
+        monkeypatch.setattr(journal.os, "posix_fallocate", fail)
         dispatch.run_pass()
         assert server.letters == []
         assert set(ledger_of(due).values()) == {"planned"}
@@ -153,8 +177,7 @@ class TestErrorsOfOurs:
         bad, good = make_due(owner, 3), make_due(stranger, 3, domain="other.test")
         now = timezone.now()
         runs.open_due(now)
-        chunk = ledger.take_chunk(ledger.free_chunks(now), "me", now)
-        assert chunk.attempt.mailing_id == bad.pk
+        chunk = ledger.take_chunk(only_run(bad), "me", now)
         rows = ledger.claim(chunk, 10, now)
         bad.delete()
         ledger.record(chunk, [(row, Result(Outcome.ACCEPTED, 250, "Ok")) for row in rows], now)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mailings.delivery.plaintext import html_to_text
+from mailings.plaintext import html_to_text
 
 
 @pytest.mark.parametrize(

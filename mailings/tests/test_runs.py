@@ -9,8 +9,9 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from conftest import make_client, make_mailing, make_message
-from mailings.delivery import dispatch, ledger, reasons, runs
-from mailings.models import Attempt, Client, Delivery, Mailing
+from mailings import reasons
+from mailings.delivery import dispatch, ledger, runs
+from mailings.models import Attempt, Client, Delivery, Mailing, MailServer, Pace
 from mailings.tests.conftest import ledger_of, make_due, only_run
 
 
@@ -159,7 +160,7 @@ class TestStop:
     def chunk(self, due: Mailing):
         now = timezone.now()
         runs.open_due(now)
-        return ledger.take_chunk(ledger.free_chunks(now), "me", now)
+        return ledger.take_chunk(only_run(due), "me", now)
 
     @pytest.mark.parametrize(
         "stop",
@@ -254,24 +255,19 @@ class TestClosing:
 
 class TestRateLimit:
     def test_letters_are_given_out_at_the_rate(self, server, due):
-        from mailings.models import MailServer
-
-        state = MailServer.objects.create(name="x")
         now = timezone.now()
         second = timedelta(seconds=1)
         asked = [now, now, now + second, now + 2 * second, now + 2.5 * second, now + 4 * second]
-        waits = [(state.reserve(10, 5.0, at) - at).total_seconds() for at in asked]
+        waits = [(Pace.reserve({"x": 5.0}, 10, at) - at).total_seconds() for at in asked]
         # Ten letters at once, then ten every two seconds; asking in vain takes nothing.
         assert waits == [0, 2, 1, 0, 1.5, 0]
 
     def test_a_clock_that_was_wrong_does_not_stop_sending(self, server, due):
-        from mailings.models import MailServer
-
         now = timezone.now()
-        state = MailServer.objects.create(name="x", paced_until=now + timedelta(days=1))
-        assert state.reserve(10, 5.0, now) <= now
-        state.trouble_since = state.next_try_at = now + timedelta(days=1)
-        state.save()
+        Pace.objects.create(name="x", paced_until=now + timedelta(days=1))
+        assert Pace.reserve({"x": 5.0}, 10, now) <= now
+        tomorrow = now + timedelta(days=1)
+        state = MailServer.objects.create(name="x", trouble_since=tomorrow, next_try_at=tomorrow)
         assert state.admits(now)
 
     def test_everything_goes_out_all_the_same(self, server, due, settings):

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailings.delivery.schedule import Timetable, add_months
+from mailings.schedule import Timetable, add_months
 
 MOSCOW, BERLIN = ZoneInfo("Europe/Moscow"), ZoneInfo("Europe/Berlin")
 START = datetime(2026, 1, 31, 9, 0, tzinfo=MOSCOW)

@@ -1,0 +1,169 @@
+"""What was on the wire when a worker died.
+
+Results reach the database in batches. Until then each worker keeps them in a file beside it, a
+slot a letter: taken when the letter's body goes out, filled when its answer has come, free again
+when the answer is in the database. The file is mapped into memory, so a note costs no system call
+and still survives the process. It survives the machine, too, but perhaps not whole: what it does
+not say after another boot is no evidence.
+
+So only letters without an answer are in doubt. A worker on another machine finds no file and
+takes every letter that the dead one had claimed and not recorded as in doubt.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import struct
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from django.conf import settings
+
+from mailings.delivery.transport import Outcome, Result
+
+SLOTS, SLOT_BYTES = 2048, 256
+HEADER_BYTES = 256  # the boot in which the file was made
+EMPTY, HANDED_OVER, ANSWERED = range(3)
+# State, outcome, reply code (0: none), length of the text in bytes, id of the delivery.
+SLOT = struct.Struct("<BBHHQ")
+TEXT_BYTES = SLOT_BYTES - SLOT.size
+OUTCOMES = list(Outcome)
+PLACE = {outcome: place for place, outcome in enumerate(OUTCOMES)}
+
+
+class Full(Exception):
+    """No slot is free: results must be recorded first."""
+
+
+@dataclass
+class Traces:
+    """What a dead worker's journal tells: answers that were read, and letters without one."""
+
+    answered: dict[int, Result] = field(default_factory=dict)
+    handed_over: set[int] = field(default_factory=set)
+    # Whether a letter that it does not name was surely not begun.
+    is_whole: bool = False
+
+
+class Journal:
+    """The journal of one worker. Raises `OSError` where no file of its size can be made."""
+
+    def __init__(self, worker: str) -> None:
+        self.path = path_of(worker)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        # The kernel lets go of the lock when the process dies: see is_abandoned. The file gets
+        # its name only when it is locked, so nobody takes a new one for abandoned.
+        unnamed = self.path.with_suffix(".new")
+        self._file = os.open(unnamed, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+            size = HEADER_BYTES + SLOTS * SLOT_BYTES
+            # Without room on the disk a write into the map would kill the process.
+            os.posix_fallocate(self._file, 0, size)
+            self._map = mmap.mmap(self._file, size)
+        except OSError:
+            os.close(self._file)
+            unnamed.unlink()
+            raise
+        self._map[: len(boot())] = boot()
+        unnamed.rename(self.path)
+        # The slot that was freed last is taken first: few pages are ever touched.
+        self._free = list(range(HEADER_BYTES, size, SLOT_BYTES))[::-1]
+
+    def handed_over(self, delivery_id: int) -> int:
+        """Note that a letter's body goes out now; return its slot. Raises `Full`."""
+        if not self._free:
+            raise Full
+        slot = self._free.pop()
+        SLOT.pack_into(self._map, slot, EMPTY, 0, 0, 0, delivery_id)
+        # The state comes last: a process that dies before it has noted nothing.
+        self._map[slot] = HANDED_OVER
+        return slot
+
+    def answered(self, slot: int, delivery_id: int, result: Result) -> None:
+        """Note what became of the letter."""
+        text = result.text.encode()[:TEXT_BYTES]
+        start = slot + SLOT.size
+        self._map[start : start + len(text)] = text
+        place = PLACE[result.outcome]
+        SLOT.pack_into(
+            self._map, slot, HANDED_OVER, place, result.code or 0, len(text), delivery_id
+        )
+        self._map[slot] = ANSWERED
+
+    def recorded(self, slot: int) -> None:
+        """Free the slot: the answer is in the database."""
+        self._map[slot] = EMPTY
+        self._free.append(slot)
+
+    def close(self) -> None:
+        """Forget everything: each result is in the database."""
+        self.path.unlink(missing_ok=True)
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Leave the notes to whoever takes the chunks over."""
+        self._map.close()
+        os.close(self._file)
+
+
+def path_of(worker: str) -> Path:
+    return settings.VAR_DIR / "journal" / worker
+
+
+@cache
+def boot() -> bytes:
+    """Return a name of this start of the machine."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_bytes().strip()[:HEADER_BYTES]
+    except OSError:
+        return b"unknown"
+
+
+def is_abandoned(worker: str) -> bool:
+    """Return whether this machine has the worker's journal and nobody holds it any more."""
+    try:
+        file = os.open(path_of(worker), os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(file)
+
+
+def read_traces(worker: str) -> Traces:
+    """Return what the journal of a dead worker says."""
+    try:
+        content = path_of(worker).read_bytes()
+    except (FileNotFoundError, IsADirectoryError):
+        return Traces()
+    is_whole = len(content) == HEADER_BYTES + SLOTS * SLOT_BYTES and content.startswith(boot())
+    traces = Traces(is_whole=is_whole)
+    for slot in range(HEADER_BYTES, len(content) - SLOT_BYTES + 1, SLOT_BYTES):
+        state, place, code, length, delivery_id = SLOT.unpack_from(content, slot)
+        if state == HANDED_OVER:
+            traces.handed_over.add(delivery_id)
+        elif state == ANSWERED and place < len(OUTCOMES):
+            start = slot + SLOT.size
+            text = content[start : start + length].decode("utf-8", "ignore")
+            traces.answered[delivery_id] = Result(OUTCOMES[place], code or None, text)
+    return traces
+
+
+def forget(worker: str) -> None:
+    """Delete the journal of a worker that holds no chunk any more."""
+    if worker:
+        path_of(worker).unlink(missing_ok=True)
+
+
+def names() -> list[str]:
+    """Return the workers whose journals lie on this machine."""
+    folder = settings.VAR_DIR / "journal"
+    return [path.name for path in folder.glob("*") if path.suffix != ".new"]

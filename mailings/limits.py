@@ -1,0 +1,152 @@
+"""How many letters a worker may send now: of the service, of a company, to a slow domain.
+
+The limits themselves are rows of `Pace`, which all workers share; this is one worker's view.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Protocol, TypeVar
+
+from django.conf import settings
+from django.utils import timezone
+
+from accounts.models import User
+from mailings import reasons
+from mailings.models import Pace
+
+RATION_SECONDS = 0.4  # letters of this time are taken out of a limit at once
+GROW_SECONDS = 5  # between two looks at whether slow domains may have more
+WINDOW = 10.0  # seconds over which the rate of a domain is observed
+# A letter whose place in a slow domain's queue is this near goes out at once (seconds).
+NEAR = 0.5
+
+
+class Row(Protocol):
+    """What the limits of domains need of a row of the ledger."""
+
+    email: str
+    response: str
+    updated_at: datetime
+
+
+AnyRow = TypeVar("AnyRow", bound=Row)
+
+
+def domain_of(email: str) -> str:
+    return email.rpartition("@")[2].lower()
+
+
+def limits_of(owner: User) -> dict[str, float]:
+    """Return the limits that letters of a company are under: name and letters a second."""
+    limits = {}
+    if settings.MAILING_RATE_LIMIT:
+        limits["service"] = settings.MAILING_RATE_LIMIT
+    if owner.letters_per_minute:
+        limits[f"company:{owner.pk}"] = owner.letters_per_minute / 60
+    return limits
+
+
+def ration(owner: User, most: int, now: datetime) -> tuple[int, datetime]:
+    """Return how many letters of a company, up to `most`, may go out now.
+
+    Where none may, the moment says when to ask again.
+    """
+    limits = limits_of(owner)
+    if not limits:
+        return most, now
+    count = max(1, min(most, int(min(limits.values()) * RATION_SECONDS)))
+    start = Pace.reserve(limits, count, now)
+    return (count, now) if start <= now else (0, start)
+
+
+def opens_at(owners: Iterable[User], now: datetime) -> dict[int, datetime]:
+    """Return for owners whose letters must wait for a limit, until when."""
+    limits = {owner.pk: limits_of(owner) for owner in owners}
+    names = {name for each in limits.values() for name in each}
+    if not names:
+        return {}
+    paced = dict(
+        Pace.objects.filter(name__in=names, paced_until__gt=now).values_list("name", "paced_until")
+    )
+    waits = {pk: [paced[name] for name in each if name in paced] for pk, each in limits.items()}
+    return {pk: max(moments) for pk, moments in waits.items() if moments}
+
+
+class Domains:
+    """One worker's view of the domains that take letters slowly, and of its own speed."""
+
+    def __init__(self) -> None:
+        self.slow: dict[str, Pace] = {}
+        self._sent: Counter[str] = Counter()
+        self._since = self._grown = time.monotonic()
+
+    def refresh(self) -> None:
+        self.slow = Pace.slow_domains()
+        now = time.monotonic()
+        if now - self._since > WINDOW:
+            self._sent.clear()
+            self._since = now
+
+    def sort(self, rows: Sequence[AnyRow]) -> tuple[Sequence[AnyRow], list[tuple[AnyRow, float]]]:
+        """Return which rows may go out now, and which must wait for how many seconds."""
+        sent = self._sent
+        if not self.slow:
+            for row in rows:
+                sent[row.email.rpartition("@")[2]] += 1
+            return rows, []
+        go, asking = [], defaultdict(list)
+        for row in rows:
+            pace = self.slow.get(domain_of(row.email))
+            if pace is None or self._has_place(row, pace):
+                sent[row.email.rpartition("@")[2]] += 1
+                go.append(row)
+            else:
+                asking[domain_of(row.email)].append(row)
+        wait = []
+        now = timezone.now()
+        for domain, group in asking.items():
+            start, step = Pace.book(domain, len(group), now)
+            for place, row in enumerate(group):
+                seconds = (start - now).total_seconds() + place * step
+                if seconds <= NEAR:
+                    go.append(row)
+                else:
+                    wait.append((row, seconds))
+        return go, wait
+
+    def _has_place(self, row: Row, pace: Pace) -> bool:
+        """Return whether the row waited for the place that it was given, and that still counts."""
+        return row.response == reasons.DOMAIN_SLOW and row.updated_at >= pace.halved_at
+
+    def complained(self, email: str) -> float | None:
+        """Take in that a domain asks for fewer letters; return seconds until the letter's turn.
+
+        None: it takes none at all; the letter is tried later like any other.
+        """
+        now, domain = timezone.now(), domain_of(email)
+        pace = self.slow.get(domain)
+        if pace and pace.rate <= Pace.SLOWEST:
+            return None
+        seconds = max(time.monotonic() - self._since, 0.5)
+        Pace.halve(domain, self._sent[email.rpartition("@")[2]] / seconds, now)
+        self.refresh()
+        start, _step = Pace.book(domain, 1, now)
+        return max((start - now).total_seconds(), 1.0)
+
+    def accepted(self, emails: Iterable[str]) -> None:
+        """Let slow domains that took letters have some more after a while."""
+        if not self.slow or time.monotonic() - self._grown < GROW_SECONDS:
+            return
+        self._grown = time.monotonic()
+        Pace.grow(self.slow.keys() & {domain_of(email) for email in emails}, timezone.now())
+
+
+def soon(moments: Iterable[datetime], now: datetime, seconds: float) -> float | None:
+    """Return seconds until the first of `moments` that comes within `seconds`, or None."""
+    waits = [(moment - now).total_seconds() for moment in moments]
+    near = [wait for wait in waits if wait <= seconds]
+    return max(min(near), 0.0) if near else None

@@ -1,0 +1,96 @@
+"""Text to the bytes of a mail: headers, quoted-printable bodies, addresses. It knows no mailing.
+
+RFC 5322 (mail), RFC 2047 (words in headers), RFC 2045 (quoted-printable), RFC 5321 (dots).
+"""
+
+from __future__ import annotations
+
+import binascii
+import html
+import re
+from collections.abc import Callable
+
+import idna
+
+# From a value (text, or bytes that are encoded already) to what stands in the letter.
+Encoder = Callable[..., bytes]
+
+# 39 bytes are 52 letters of base64: with the header's name the line stays under 78 letters.
+WORD_BYTES = 39
+# Whatever some reader might take for a line break (C0, C1, and Unicode's separators).
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def encode_text(text: str) -> bytes:
+    """Return quoted-printable text with CRLF, dot-stuffed (RFC 2045 6.7, RFC 5321 4.5.2)."""
+    unix = text.replace("\r\n", "\n").replace("\r", "\n")
+    encoded = binascii.b2a_qp(unix.encode(), istext=True).replace(b"\n", b"\r\n")
+    if encoded.startswith(b"."):
+        encoded = b"." + encoded
+    return encoded.replace(b"\r\n.", b"\r\n..")
+
+
+def encode_html(text: str) -> bytes:
+    """Return text escaped for HTML, as quoted-printable."""
+    return encode_text(html.escape(text))
+
+
+def encode_raw(value: str | bytes) -> bytes:
+    """Return a value that needs no encoding at its place."""
+    return value if isinstance(value, bytes) else value.encode()
+
+
+def escape_percent(source: bytes) -> bytes:
+    """Return bytes that may stand in a pattern for the operator `%`."""
+    return source.replace(b"%", b"%%")
+
+
+def one_line(text: str) -> str:
+    """Return the text without line breaks: whatever it holds, it starts no header line."""
+    return " ".join(CONTROL.sub(" ", text).split())
+
+
+def encode_header(text: str) -> bytes:
+    """Return a header's text: as it is where it is short and plain, else as encoded words."""
+    text = one_line(text)
+    if len(text) <= 60 and text.isascii() and text.isprintable() and "=?" not in text:
+        return text.encode()
+    return encode_words(text)
+
+
+def encode_words(text: str) -> bytes:
+    """Return RFC 2047 encoded words, each on a line of its own."""
+    if not text.isprintable():
+        text = CONTROL.sub(" ", text)
+    whole = text.encode()
+    if len(whole) <= WORD_BYTES:
+        return _encode_word(whole)
+    words, word = [], b""
+    for char in text:
+        piece = char.encode()
+        if len(word) + len(piece) > WORD_BYTES:
+            words.append(word)
+            word = b""
+        word += piece
+    words.append(word)
+    return b"\r\n ".join(map(_encode_word, words))
+
+
+def _encode_word(word: bytes) -> bytes:
+    return b"=?utf-8?b?" + binascii.b2a_base64(word, newline=False) + b"?="
+
+
+def encode_mailbox(name: str, address: str) -> bytes:
+    """Return `"Name" <address>` for a header (RFC 5322 3.4, RFC 6532 for the address)."""
+    name, spec = one_line(name), f"<{address}>".encode()
+    if not name:
+        return spec
+    if name.isascii() and name.isprintable() and "=?" not in name and len(name) <= 200:
+        quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{quoted}" '.encode() + spec
+    return encode_words(name) + b"\r\n " + spec
+
+
+def to_ascii_domain(domain: str) -> str:
+    """Return a domain as every server takes it (RFC 5891)."""
+    return domain if domain.isascii() else idna.encode(domain, uts46=True).decode()
