@@ -17,12 +17,17 @@ Encoder = Callable[..., bytes]
 
 # 39 bytes are 52 letters of base64: with the header's name the line stays under 78 letters.
 WORD_BYTES = 39
+# Most values of a letter are what they are in every encoding; so is nearly every name and address.
+PLAIN = re.compile(r"(?!\.)[!-<>-~](?:[ -<>-~]{0,70}[!-<>-~])?")
+PLAIN_HTML = re.compile(r"(?!\.)[!#$%(-;?-~](?:[ !#$%(-;?-~]{0,70}[!#$%(-;?-~])?")
 # Whatever some reader might take for a line break (C0, C1, and Unicode's separators).
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def encode_text(text: str) -> bytes:
     """Return quoted-printable text with CRLF, dot-stuffed (RFC 2045 6.7, RFC 5321 4.5.2)."""
+    if PLAIN.fullmatch(text):
+        return text.encode()
     unix = text.replace("\r\n", "\n").replace("\r", "\n")
     encoded = binascii.b2a_qp(unix.encode(), istext=True).replace(b"\n", b"\r\n")
     if encoded.startswith(b"."):
@@ -32,6 +37,8 @@ def encode_text(text: str) -> bytes:
 
 def encode_html(text: str) -> bytes:
     """Return text escaped for HTML, as quoted-printable."""
+    if PLAIN_HTML.fullmatch(text):
+        return text.encode()
     return encode_text(html.escape(text))
 
 
@@ -47,6 +54,8 @@ def escape_percent(source: bytes) -> bytes:
 
 def one_line(text: str) -> str:
     """Return the text without line breaks: whatever it holds, it starts no header line."""
+    if text.isprintable() and "  " not in text:
+        return text.strip()
     return " ".join(CONTROL.sub(" ", text).split())
 
 

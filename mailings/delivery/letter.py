@@ -219,7 +219,9 @@ class Skeleton:
         pieces = FIELD.split(source)
         for text, name in zip_longest(pieces[::2], pieces[1::2]):
             out.append(escape_percent(encode_text(text)))
-            if name:
+            if name == "company":
+                out += [b"=\r\n", escape_percent(encoder(self.company)), b"=\r\n"]
+            elif name:
                 out += [b"=\r\n", self._gap(name, encoder), b"=\r\n"]
         return [*out, b"\r\n"]
 

@@ -12,7 +12,7 @@ from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 def leave_room_on_pages(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
     """Let PostgreSQL write a result beside its row, without touching an index (HOT)."""
     if schema_editor.connection.vendor == "postgresql":
-        schema_editor.execute("ALTER TABLE mailings_delivery SET (fillfactor = 60)")
+        schema_editor.execute("ALTER TABLE mailings_delivery SET (fillfactor = 42)")
 
 
 def put_in_doubt_what_is_on_its_way(apps: Apps, schema_editor: object) -> None:

@@ -7,6 +7,7 @@ import socket
 import ssl
 from dataclasses import dataclass, field
 from email.utils import parseaddr
+from functools import lru_cache
 from typing import NamedTuple
 
 from django.conf import settings
@@ -113,24 +114,32 @@ class ReplyReader:
         self._buffer = lines.pop()
         replies: list[Reply] = []
         for line in lines:
-            found = REPLY_LINE.match(line.rstrip(b"\r"))
+            reply, is_last = parse_line(line)
             self._size += len(line)
-            if not found or self._size > MAX_REPLY:
+            if reply is None or self._size > MAX_REPLY:
                 self.error = f"not an SMTP reply: {readable(line)}"
                 return replies
-            code, hyphen, words = found.groups()
-            text = readable(words or b"")
-            if hyphen == b"-":
-                self._lines.append(text)
+            if not is_last:
+                self._lines.append(reply.text)
                 continue
             if self._lines:
-                text = "\n".join([*self._lines, text])
+                reply = Reply(reply.code, "\n".join([*self._lines, reply.text]))
                 self._lines = []
             self._size = 0
-            replies.append(Reply(int(code), text))
+            replies.append(reply)
         if len(self._buffer) > MAX_LINE:
             self.error = "a reply without an end"
         return replies
+
+
+@lru_cache(maxsize=512)  # Servers say the same few lines over and over.
+def parse_line(line: bytes) -> tuple[Reply | None, bool]:
+    """Return the reply on a line, None where it is none, and whether it is the reply's last line."""
+    found = REPLY_LINE.match(line.rstrip(b"\r"))
+    if not found:
+        return None, True
+    code, hyphen, words = found.groups()
+    return Reply(int(code), readable(words or b"")), hyphen != b"-"
 
 
 def to_ascii(address: str) -> str:

@@ -126,7 +126,8 @@ class TestJournal:
         notes.answered(notes.handed_over(1), 1, Result(Outcome.NEVER, 550, words))
         notes.abandon()
         told = journal.read_traces("first").answered[1]
-        assert words.startswith(told.text) and len(told.text) > 100
+        assert words.startswith(told.text)
+        assert len(told.text) > 100
 
 
 class TestErrorsOfOurs:
