@@ -16,6 +16,10 @@ if str(BASE_DIR) not in sys.path:
     sys.path.insert(0, str(BASE_DIR))
 env.read_file()
 
+# Willow takes the HEIF codec where it finds it. No picture here may be HEIF, and the codec would
+# cost every process, a worker above all, 5 MB.
+sys.modules.setdefault("pillow_heif", None)
+
 VAR_DIR = env.folder("VAR_DIR", BASE_DIR / "var")
 
 DEBUG = env.flag("DEBUG", False)
