@@ -36,7 +36,8 @@ from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, field
 
 import psycopg2
-from harness import BASE_DIR, CONNECTIONS, WORKERS, Product, Run
+from databases import BASE_DIR
+from harness import CONNECTIONS, DOUBTS, WORKERS, Product, Run
 from processes import clean_up_on_sigterm, connected, in_session, kill
 from servers import Postgres, Receiver, Redis, Taken
 
@@ -225,10 +226,6 @@ def endure(product: Product, storm: Storm, mailing_id: int, outcome: Outcome) ->
         outcome.gave_up = f"given up after {LIMIT:.0f} s: {where}"
     outcome.doubts_seen = len(doubts)
     return last
-
-
-# The words are those of reasons.py: the letter may have arrived.
-DOUBTS = "SELECT id FROM mailings_delivery WHERE response LIKE '%: it may have arrived.'"
 
 
 def ledger_of(product: Product, run: Run) -> dict[str, str]:

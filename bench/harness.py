@@ -3,39 +3,40 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
-from datetime import datetime
-from functools import cache
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import psycopg2
-import redis
-from processes import answers, family, in_session, kill, wait_for
+from databases import (
+    BASE_DIR,
+    connect,
+    create_database,
+    environment,
+    fresh_database,
+    manage,
+    redis_of,
+)
+from processes import family, in_session, kill, wait_for
 from servers import Receiver, Sink
 
-BASE_DIR = Path(__file__).resolve().parents[1]
 WORKERS = int(os.environ.get("BENCH_WORKERS", "2"))
 CONNECTIONS = int(os.environ.get("BENCH_CONNECTIONS", "4"))
-# Databases of our own: what the variables name otherwise is never touched.
-TEMPLATE, DATABASE, REDIS_DATABASE = "vestnik_bench_template", "vestnik_bench", "7"
-NAMED = os.environ.get("DATABASE_URL", "")
-SERVER = urlsplit(NAMED if "postgres" in NAMED else "postgres://postgres@127.0.0.1:5432/postgres")
-REDIS = urlsplit(os.environ.get("REDIS_URL") or "redis://127.0.0.1:6379")
 
-# @N@ is the number of letters.
+# Letters to @N@ clients c1@@DOMAIN@, c2@… of one company; every fourth may have another domain.
 PREPARE = """
 from django.db import connection
-user = User.objects.create_user("bench@example.com", company="ООО «Ромашка»")
+user = User.objects.create_user(
+    "@OWNER@@example.com", company="ООО «Ромашка»", letters_per_minute=@PER_MINUTE@)
 if connection.vendor == "postgresql":
     numbers = "SELECT n FROM generate_series(1, @N@) n"
 else:
@@ -46,7 +47,8 @@ else:
 with connection.cursor() as cursor:
     cursor.execute(
         "INSERT INTO mailings_client (owner_id, email, full_name, comment, created_at)"
-        " SELECT " + str(user.pk) + ", 'c' || q.n || '@example.com',"
+        " SELECT " + str(user.pk) + ", 'c' || q.n || '@'"
+        " || CASE WHEN q.n % 4 = 0 THEN '@FOURTH@' ELSE '@DOMAIN@' END,"
         " CASE WHEN q.n % 5 = 0 THEN 'Иван Петров ' ELSE 'John Smith ' END || q.n,"
         f" '', CURRENT_TIMESTAMP FROM ({numbers}) q"
     )
@@ -60,16 +62,39 @@ Message.objects.create(
 
 START = """
 from datetime import timedelta
+user = User.objects.get(email="@OWNER@@example.com")
 mailing = Mailing.objects.create(
-    owner=User.objects.get(), name="bench", all_clients=True, message=Message.objects.get(),
+    owner=user, name="bench", all_clients=True, message=Message.objects.get(owner=user),
     in_doubt="@DOUBT@", starts_at=timezone.now() + timedelta(seconds=@SECONDS@))
 result = mailing.pk, mailing.starts_at.timestamp()
+"""
+
+MODELS = """
+import django, json, sys; django.setup()
+from django.utils import timezone
+from accounts.models import User; from mailings.models import *
+result = None
+"""
+
+# Runs each line of its input, a JSON string, and answers with a line: `result` as JSON.
+CONSOLE = f"""{MODELS}
+for line in sys.stdin:
+    result = None
+    exec(json.loads(line))
+    print(json.dumps(result), flush=True)
 """
 
 RUN = """
 SELECT id, planned, accepted, rejected, skipped, unknown, status, started_at, finished_at
   FROM mailings_attempt WHERE mailing_id = {} ORDER BY id DESC LIMIT 1
 """
+
+# Rows that are in doubt. The words are those of reasons.py: the letter may have arrived.
+DOUBTS = "SELECT id FROM mailings_delivery WHERE response LIKE '%: it may have arrived.'"
+
+
+def say(what: str) -> None:
+    print(f"… {what}", file=sys.stderr, flush=True)
 
 
 @dataclass
@@ -89,10 +114,13 @@ class Run:
     @property
     def seconds(self) -> float:
         """Return how long the run took, from its opening to its close."""
-        began, ended = (
-            datetime.fromisoformat(str(moment)) for moment in (self.started_at, self.finished_at)
-        )
-        return (ended - began).total_seconds()
+        return unix_time(self.finished_at) - unix_time(self.started_at)
+
+
+def unix_time(moment: Any) -> float:
+    """Return a moment of the ledger as Unix time; SQLite has text, in UTC."""
+    found = datetime.fromisoformat(str(moment))
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
 
 
 class Product:
@@ -128,9 +156,10 @@ class Product:
             create_database(self.url)
             manage(self.env, "migrate", "-v0")
         self.cluster: subprocess.Popen | None = None
+        self.console: subprocess.Popen | None = None
         self.connection: Any = None
         if clients:
-            self.python(PREPARE.replace("@N@", str(clients)))
+            self.add_company("bench", clients)
 
     @property
     def log(self) -> Path:
@@ -138,12 +167,9 @@ class Product:
 
     def python(self, code: str) -> Any:
         """Run code with the models at hand; return what it puts in `result`."""
-        program = (
-            "import django, json; django.setup()\n"
-            "from django.utils import timezone\n"
-            "from accounts.models import User; from mailings.models import *\n"
-            f"result = None\n{code}\nprint('\\n' + json.dumps(result))"
-        )
+        if self.console:
+            return self._ask_console(code)
+        program = f"{MODELS}\n{code}\nprint('\\n' + json.dumps(result))"
         done = subprocess.run(
             [sys.executable, "-c", program],
             cwd=BASE_DIR,
@@ -154,6 +180,46 @@ class Product:
         if done.returncode:
             raise RuntimeError(done.stderr)
         return json.loads(done.stdout.splitlines()[-1])
+
+    def open_console(self) -> None:
+        """From now on `python` costs no start of a process, and takes milliseconds."""
+        self.console = subprocess.Popen(
+            [sys.executable, "-c", CONSOLE],
+            cwd=BASE_DIR,
+            env=self.env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        atexit.register(self.console.kill)
+
+    def _ask_console(self, code: str) -> Any:
+        self.console.stdin.write(json.dumps(code) + "\n")
+        self.console.stdin.flush()
+        if not (answer := self.console.stdout.readline()):
+            raise RuntimeError("The console died of this code; its error stands above.\n" + code)
+        return json.loads(answer)
+
+    def add_company(
+        self,
+        name: str,
+        clients: int,
+        *,
+        domain: str = "example.com",
+        fourth: str = "",
+        per_minute: int | None = None,
+    ) -> None:
+        """Make a company with a message. `fourth` is the domain of every fourth client."""
+        self.python(
+            filled(
+                PREPARE,
+                OWNER=name,
+                N=clients,
+                DOMAIN=domain,
+                FOURTH=fourth or domain,
+                PER_MINUTE=per_minute,
+            )
+        )
 
     def query(self, sql: str) -> list[tuple]:
         """Ask the database itself, over one connection, which costs it next to nothing."""
@@ -171,9 +237,11 @@ class Product:
         rows = self.query(RUN.format(mailing_id))
         return Run(*rows[0]) if rows else None
 
-    def save_mailing(self, due_in: float = 0, in_doubt: str = "resend") -> tuple[int, float]:
+    def save_mailing(
+        self, due_in: float = 0, in_doubt: str = "resend", company: str = "bench"
+    ) -> tuple[int, float]:
         """Save a mailing to all clients; return its id and when it is due (Unix time)."""
-        code = START.replace("@SECONDS@", str(due_in)).replace("@DOUBT@", in_doubt)
+        code = filled(START, SECONDS=due_in, DOUBT=in_doubt, OWNER=company)
         mailing_id, due = self.python(code)
         return mailing_id, due
 
@@ -183,15 +251,7 @@ class Product:
         wait_for(lambda: self.query("SELECT 1 FROM mailings_worker"), "qcluster is at work")
 
     def launch(self) -> None:
-        with self.log.open("a") as log:
-            self.cluster = subprocess.Popen(
-                [sys.executable, "manage.py", "qcluster"],
-                cwd=BASE_DIR,
-                env=self.env,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        self.cluster = start_cluster(self.env, self.log)
         atexit.register(self.kill_cluster)
 
     def members(self) -> list[int]:
@@ -213,107 +273,56 @@ class Product:
             finally:
                 self.kill_cluster()
                 atexit.unregister(self.kill_cluster)
+        if self.console:
+            self.console.communicate()
+            atexit.unregister(self.console.kill)
         if self.connection:
             self.connection.close()
         shutil.rmtree(self.folder)
 
 
-# --- Databases --------------------------------------------------------------------------------
+class Host:
+    """One more `qcluster` for a product, with a folder of its own as on another machine."""
+
+    def __init__(self, product: Product) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="vestnik-bench-host-"))
+        atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
+        self.env = {**product.env, "VAR_DIR": str(self.folder)}
+        self.launch()
+
+    def launch(self) -> None:
+        self.cluster = start_cluster(self.env, self.folder / "qcluster.log")
+        atexit.register(self.kill)
+
+    def kill(self) -> None:
+        """SIGKILL everything at once."""
+        kill([*family(self.cluster.pid), *in_session(self.cluster.pid)])
+        self.cluster.wait()
+        atexit.unregister(self.kill)
+
+    def close(self) -> None:
+        self.cluster.send_signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.cluster.wait(60)
+        self.kill()
+        shutil.rmtree(self.folder)
 
 
-def environment(folder: Path, database_url: str) -> dict[str, str]:
-    return {
-        **os.environ,
-        "VESTNIK_ENV_FILE": "",
-        "PYTHONPATH": f"{BASE_DIR}:{BASE_DIR / 'site'}",
-        "DJANGO_SETTINGS_MODULE": "config.settings",
-        "SECRET_KEY": "bench-" + "x" * 50,
-        "DEBUG": "false",
-        "VAR_DIR": str(folder),
-        "DEFAULT_FROM_EMAIL": "Vestnik <news@vestnik.test>",
-        "DATABASE_URL": database_url,
-        "REDIS_URL": "",
-    }
+def start_cluster(env: dict[str, str], log: Path) -> subprocess.Popen:
+    """Start a `qcluster` in a session of its own."""
+    with log.open("a") as output:
+        return subprocess.Popen(
+            [sys.executable, "manage.py", "qcluster"],
+            cwd=BASE_DIR,
+            env=env,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
 
 
-def manage(env: dict[str, str], *args: str) -> None:
-    command = [sys.executable, "manage.py", *args]
-    done = subprocess.run(command, cwd=BASE_DIR, env=env, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(done.stdout + done.stderr)
-
-
-def databases() -> list[str]:
-    """Return the databases to measure on: BENCH_DATABASES, or those that answer."""
-    services = answers(SERVER.hostname, SERVER.port or 5432) and answers(
-        REDIS.hostname, REDIS.port or 6379
-    )
-    default = "postgres sqlite" if services else "sqlite"
-    return os.environ.get("BENCH_DATABASES", default).split()
-
-
-def connect(url: str) -> Any:
-    if url.startswith("sqlite"):
-        return sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None, timeout=20)
-    connection = psycopg2.connect(url, connect_timeout=5)
-    connection.autocommit = True
-    return connection
-
-
-def in_server(database: str) -> str:
-    return SERVER._replace(path=f"/{database}").geturl()
-
-
-def on_server(url: str, *statements: str) -> None:
-    connection = connect(urlsplit(url)._replace(path="/postgres").geturl())
-    for statement in statements:
-        connection.cursor().execute(statement)
-    connection.close()
-
-
-def create_database(url: str) -> None:
-    name = urlsplit(url).path[1:]
-    on_server(url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)', f'CREATE DATABASE "{name}"')
-
-
-def fresh_database(database: str, folder: Path) -> str:
-    """Copy the migrated database; return the URL of the copy."""
-    template = migrated(database)
-    if database == "sqlite":
-        shutil.copy(template, folder / "db.sqlite3")
-        return f"sqlite:///{folder / 'db.sqlite3'}"
-    on_server(
-        in_server(DATABASE),
-        f'DROP DATABASE IF EXISTS "{DATABASE}" WITH (FORCE)',
-        f'CREATE DATABASE "{DATABASE}" TEMPLATE "{TEMPLATE}"',
-    )
-    return in_server(DATABASE)
-
-
-@cache
-def migrated(database: str) -> str:
-    """Migrate an empty database, once; it is removed when this process ends."""
-    folder = Path(tempfile.mkdtemp(prefix="vestnik-bench-template-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    if database == "postgres":
-        create_database(in_server(TEMPLATE))
-        drops = [f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)' for name in (DATABASE, TEMPLATE)]
-        atexit.register(on_server, in_server(DATABASE), *drops)
-        manage(environment(folder, in_server(TEMPLATE)), "migrate", "-v0")
-        return TEMPLATE
-    path = folder / "db.sqlite3"
-    manage(environment(folder, f"sqlite:///{path}"), "migrate", "-v0")
-    with connect(f"sqlite:///{path}") as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    return str(path)
-
-
-def redis_of(database: str) -> str:
-    """Return the URL of our Redis database, its queue emptied; SQLite goes without Redis."""
-    if database == "sqlite":
-        return ""
-    url = REDIS._replace(path=f"/{REDIS_DATABASE}").geturl()
-    client = redis.Redis.from_url(url)
-    for key in client.scan_iter("*vestnik*"):
-        client.delete(key)
-    return url
+def filled(template: str, **values: object) -> str:
+    """Put values in the place of their names between @ signs."""
+    for name, value in values.items():
+        template = template.replace(f"@{name}@", str(value))
+    return template

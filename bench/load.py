@@ -54,10 +54,6 @@ FIRST_RECIPIENTS, FIRST_TRIES = 1000, 5
 STANDSTILL = 120  # seconds without a letter after which a run is given up
 
 
-def say(what: str) -> None:
-    print(f"… {what}", file=sys.stderr, flush=True)
-
-
 # --- One run ----------------------------------------------------------------------------------
 
 
@@ -213,7 +209,7 @@ def opening_row(database: str) -> Row:
     product.save_mailing()
     seconds, planned = product.python("""
 import time
-from mailings.delivery import runs
+from mailings import runs
 began = time.monotonic()
 runs.open_due(timezone.now())
 result = [time.monotonic() - began, Attempt.objects.get().planned]

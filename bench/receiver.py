@@ -4,7 +4,8 @@
 
 Replies to what came in one read leave together, `--delay` seconds later: a network's round trip.
 `--cut STAGE=SHARE` closes the connection at that share of the commands (hello, mail, rcpt, data)
-or letters (dot: the letter is taken over, the answer to it withheld).
+or letters (dot: the letter is taken over, the answer to it withheld). `--slow DOMAIN=RATE` answers
+421 to recipients there beyond that many letters in any one second.
 
 Lines of the log, their fields parted by tabs; numbers of letters count from 1:
 
@@ -12,6 +13,9 @@ Lines of the log, their fields parted by tabs; numbers of letters count from 1:
     R  number                                 the client certainly read the reply to this letter
     C  stage   unix time                                               a connection was cut
     B  refused | closed                     421: too many connections, too many letters on one
+    T  domain  unix time                     421: too many letters a second for this domain
+    D  recipient  unix time                  a DATA command came in (with --commands)
+    S  recipient  unix time                  the first bytes of a body came in (with --commands)
 
 Only what a client can send after it has read a reply proves that it did: the next letter's body,
 QUIT, RSET. Commands sent along with a letter prove nothing.
@@ -28,6 +32,7 @@ import select
 import signal
 import socket
 import time
+from collections import deque
 from pathlib import Path
 
 FLUSH_SECONDS = 0.1  # between two looks of whoever reads the log
@@ -46,7 +51,7 @@ class Session:
         self.server, self.sock = server, sock
         self.buffer = b""
         self.scanned = 0  # bytes of the buffer that hold no end of a body
-        self.in_body = self.ending = self.closed = False
+        self.in_body = self.has_begun = self.ending = self.closed = False
         self.taken = 0
         self.recipient = b""
         # Letters by what became of their replies: on the way out; sent, perhaps not yet read.
@@ -59,6 +64,7 @@ class Session:
             return
         if self.in_body:
             self.confirm()
+            self._begin_body()
         self.buffer += data
         replies: list[bytes] = []
         was_sent = bool(self.sent)
@@ -80,6 +86,11 @@ class Session:
         for number in self.sent:
             self.server.log.write(b"R\t%d\n" % number)
         self.sent = []
+
+    def _begin_body(self) -> None:
+        if not self.has_begun:
+            self.has_begun = True
+            self.server.note_command(b"S", self.recipient)
 
     def _take_body(self) -> bytes | None:
         end = self.buffer.find(END, max(self.scanned - len(END), 0))
@@ -103,12 +114,11 @@ class Session:
         if verb == b"MAIL":
             return self._mail()
         if verb == b"RCPT":
-            self.server.maybe_cut("rcpt")
-            self.recipient = line[line.find(b"<") + 1 : line.rfind(b">")]
-            return b"250 2.1.5 Ok\r\n"
+            return self._rcpt(line)
         if verb == b"DATA":
+            self.server.note_command(b"D", self.recipient)
             self.server.maybe_cut("data")
-            self.in_body = True
+            self.in_body, self.has_begun = True, False
             return b"354 Go on\r\n"
         if was_sent:
             self.confirm()
@@ -121,6 +131,14 @@ class Session:
             self.server.log.write(b"B\tclosed\n")
             return b"421 4.3.2 Enough for one connection\r\n"
         return b"250 2.1.0 Ok\r\n"
+
+    def _rcpt(self, line: bytes) -> bytes:
+        self.server.maybe_cut("rcpt")
+        self.recipient = line[line.find(b"<") + 1 : line.rfind(b">")]
+        if self.server.is_too_fast(self.recipient):
+            self.ending = True
+            return b"421 4.7.28 Too fast\r\n"
+        return b"250 2.1.5 Ok\r\n"
 
     def _take_other(self, verb: bytes) -> bytes:
         if verb == b"EHLO":
@@ -138,6 +156,9 @@ class Server:
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
         self.cuts = {name: float(share) for name, share in (cut.split("=") for cut in options.cut)}
+        slow = (limit.split("=") for limit in options.slow)
+        self.limits = {domain.encode(): int(rate) for domain, rate in slow}
+        self.let_through = {domain: deque(maxlen=rate) for domain, rate in self.limits.items()}
         self.random = random.Random(options.seed)
         lines = [b"receiver", b"8BITMIME", b"SMTPUTF8", b"ENHANCEDSTATUSCODES"]
         lines += [] if options.no_pipelining else [b"PIPELINING"]
@@ -190,6 +211,22 @@ class Server:
         if self.random.random() < self.cuts.get(stage, 0):
             self.log.write(b"C\t%s\t%.6f\n" % (stage.encode(), time.time()))
             raise Cut
+
+    def is_too_fast(self, recipient: bytes) -> bool:
+        """Return whether the recipient's domain has had all its letters of this second."""
+        domain = recipient.rpartition(b"@")[2]
+        if domain not in self.limits:
+            return False
+        now, moments = time.monotonic(), self.let_through[domain]
+        if len(moments) == moments.maxlen and now - moments[0] < 1:
+            self.log.write(b"T\t%s\t%.6f\n" % (domain, time.time()))
+            return True
+        moments.append(now)
+        return False
+
+    def note_command(self, kind: bytes, recipient: bytes) -> None:
+        if self.options.commands:
+            self.log.write(b"%s\t%s\t%.6f\n" % (kind, recipient, time.time()))
 
     def answer(self, session: Session, replies: bytes, *, hard: bool = False) -> None:
         """Send replies when their time comes; `hard`: close then, whatever is still to be read."""
@@ -264,6 +301,8 @@ def main() -> None:
     parser.add_argument("--close-after", type=int, default=10**9, help="letters of a connection")
     parser.add_argument("--connections", type=int, default=10**9, help="at a time, others get 421")
     parser.add_argument("--cut", action="append", default=[], metavar="STAGE=SHARE")
+    parser.add_argument("--slow", action="append", default=[], metavar="DOMAIN=RATE")
+    parser.add_argument("--commands", action="store_true", help="log when letters began")
     parser.add_argument("--keep", type=int, default=0, help="write so many letters to files")
     parser.add_argument("--seed", type=int, default=0, help="of the cuts")
     server = Server(parser.parse_args())

@@ -89,6 +89,11 @@ class Receiver:
         self.read: set[int] = set()  # numbers of letters whose reply was certainly read
         self.cuts: Counter[str] = Counter()
         self.goodbyes: Counter[str] = Counter()
+        # Unix times, with the domain or the recipient.
+        self.complaints: list[tuple[float, str]] = []
+        self.data: list[tuple[float, str]] = []
+        self.bodies: list[tuple[float, str]] = []
+        self._moments = {"T": self.complaints, "D": self.data, "S": self.bodies}
 
     def look(self) -> None:
         """Read what the log has gained."""
@@ -101,6 +106,8 @@ class Receiver:
                 self.letters.append(Taken(int(first), float(moment), int(size), recipient, name))
             elif kind == "R":
                 self.read.add(int(first))
+            elif kind in self._moments:
+                self._moments[kind].append((float(fields[0]), first))
             elif kind == "C":
                 self.cuts[first] += 1
             else:

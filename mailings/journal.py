@@ -31,7 +31,7 @@ EMPTY, HANDED_OVER, ANSWERED = range(3)
 SLOT = struct.Struct("<BBHHQ")
 TEXT_BYTES = SLOT_BYTES - SLOT.size
 OUTCOMES = list(Outcome)
-PLACE = {outcome: place for place, outcome in enumerate(OUTCOMES)}
+ACCEPTED = OUTCOMES.index(Outcome.ACCEPTED)
 
 
 class Full(Exception):
@@ -88,7 +88,8 @@ class Journal:
         text = result.text.encode()[:TEXT_BYTES]
         start = slot + SLOT.size
         self._map[start : start + len(text)] = text
-        place = PLACE[result.outcome]
+        outcome = result.outcome
+        place = ACCEPTED if outcome is Outcome.ACCEPTED else OUTCOMES.index(outcome)
         SLOT.pack_into(
             self._map, slot, HANDED_OVER, place, result.code or 0, len(text), delivery_id
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Protocol, TypeVar
 
 from django.conf import settings
@@ -20,7 +20,8 @@ from mailings.models import Pace
 
 RATION_SECONDS = 0.4  # letters of this time are taken out of a limit at once
 GROW_SECONDS = 5  # between two looks at whether slow domains may have more
-WINDOW = 10.0  # seconds over which the rate of a domain is observed
+WINDOW = 10.0  # the rate of a domain is observed over one to two of these (seconds)
+FIRST_RATE = 2.0  # letters a second that a domain is taken to have had before it took any
 # A letter whose place in a slow domain's queue is this near goes out at once (seconds).
 NEAR = 0.5
 
@@ -63,15 +64,23 @@ def ration(owner: User, most: int, now: datetime) -> tuple[int, datetime]:
     return (count, now) if start <= now else (0, start)
 
 
+def give_back(owner: User, count: int) -> None:
+    """Take back letters of a ration that nobody needed."""
+    if count > 0 and (limits := limits_of(owner)):
+        Pace.give_back(limits, count)
+
+
 def opens_at(owners: Iterable[User], now: datetime) -> dict[int, datetime]:
     """Return for owners whose letters must wait for a limit, until when."""
     limits = {owner.pk: limits_of(owner) for owner in owners}
-    names = {name for each in limits.values() for name in each}
-    if not names:
+    rates = {name: rate for each in limits.values() for name, rate in each.items()}
+    if not rates:
         return {}
-    paced = dict(
-        Pace.objects.filter(name__in=names, paced_until__gt=now).values_list("name", "paced_until")
-    )
+    paced = {
+        row.name: row.paced_until
+        for row in Pace.objects.filter(name__in=rates, paced_until__gt=now)
+        if row.is_credible(1 / rates[row.name], now)
+    }
     waits = {pk: [paced[name] for name in each if name in paced] for pk, each in limits.items()}
     return {pk: max(moments) for pk, moments in waits.items() if moments}
 
@@ -81,28 +90,26 @@ class Domains:
 
     def __init__(self) -> None:
         self.slow: dict[str, Pace] = {}
-        self._sent: Counter[str] = Counter()
-        self._since = self._grown = time.monotonic()
+        self._taken: Counter[str] = Counter()  # accepted letters by domain since `_since`
+        self._taken_before: Counter[str] = Counter()
+        self._since = self._since_before = time.monotonic()
+        self._grown = float("-inf")
 
     def refresh(self) -> None:
         self.slow = Pace.slow_domains()
         now = time.monotonic()
         if now - self._since > WINDOW:
-            self._sent.clear()
-            self._since = now
+            self._taken_before, self._taken = self._taken, Counter()
+            self._since_before, self._since = self._since, now
 
     def sort(self, rows: Sequence[AnyRow]) -> tuple[Sequence[AnyRow], list[tuple[AnyRow, float]]]:
         """Return which rows may go out now, and which must wait for how many seconds."""
-        sent = self._sent
         if not self.slow:
-            for row in rows:
-                sent[row.email.rpartition("@")[2]] += 1
             return rows, []
         go, asking = [], defaultdict(list)
         for row in rows:
             pace = self.slow.get(domain_of(row.email))
             if pace is None or self._has_place(row, pace):
-                sent[row.email.rpartition("@")[2]] += 1
                 go.append(row)
             else:
                 asking[domain_of(row.email)].append(row)
@@ -120,7 +127,11 @@ class Domains:
 
     def _has_place(self, row: Row, pace: Pace) -> bool:
         """Return whether the row waited for the place that it was given, and that still counts."""
-        return row.response == reasons.DOMAIN_SLOW and row.updated_at >= pace.halved_at
+        if row.response != reasons.DOMAIN_SLOW:
+            return False
+        given_at = row.updated_at
+        # SQLite keeps moments in UTC, and plain SQL gives them back without the zone.
+        return (given_at if given_at.tzinfo else given_at.replace(tzinfo=UTC)) >= pace.halved_at
 
     def complained(self, email: str) -> float | None:
         """Take in that a domain asks for fewer letters; return seconds until the letter's turn.
@@ -131,14 +142,20 @@ class Domains:
         pace = self.slow.get(domain)
         if pace and pace.rate <= Pace.SLOWEST:
             return None
-        seconds = max(time.monotonic() - self._since, 0.5)
-        Pace.halve(domain, self._sent[email.rpartition("@")[2]] / seconds, now)
+        Pace.halve(domain, self._rate_of(domain), now)
         self.refresh()
         start, _step = Pace.book(domain, 1, now)
         return max((start - now).total_seconds(), 1.0)
 
+    def _rate_of(self, domain: str) -> float:
+        """Return how many letters a second the domain took lately."""
+        taken = self._taken[domain] + self._taken_before[domain]
+        seconds = max(time.monotonic() - self._since_before, 0.5)
+        return taken / seconds if taken else FIRST_RATE
+
     def accepted(self, emails: Iterable[str]) -> None:
-        """Let slow domains that took letters have some more after a while."""
+        """Count letters that were taken; let slow domains have some more after a while."""
+        self._taken.update(email.rpartition("@")[2].lower() for email in emails)
         if not self.slow or time.monotonic() - self._grown < GROW_SECONDS:
             return
         self._grown = time.monotonic()

@@ -8,26 +8,19 @@ from __future__ import annotations
 import binascii
 import html
 import re
-from collections.abc import Callable
 
 import idna
 
-# From a value (text, or bytes that are encoded already) to what stands in the letter.
-Encoder = Callable[..., bytes]
-
 # 39 bytes are 52 letters of base64: with the header's name the line stays under 78 letters.
 WORD_BYTES = 39
-# Most values of a letter are what they are in every encoding; so is nearly every name and address.
-PLAIN = re.compile(r"(?!\.)[!-<>-~](?:[ -<>-~]{0,70}[!-<>-~])?")
-PLAIN_HTML = re.compile(r"(?!\.)[!#$%(-;?-~](?:[ !#$%(-;?-~]{0,70}[!#$%(-;?-~])?")
+# What is the same in every encoding: nearly every name, address and link.
+PLAIN = re.compile(r"(?!\.)[!#$%(-;?-~](?:[ !#$%(-;?-~]{0,70}[!#$%(-;?-~])?")
 # Whatever some reader might take for a line break (C0, C1, and Unicode's separators).
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def encode_text(text: str) -> bytes:
     """Return quoted-printable text with CRLF, dot-stuffed (RFC 2045 6.7, RFC 5321 4.5.2)."""
-    if PLAIN.fullmatch(text):
-        return text.encode()
     unix = text.replace("\r\n", "\n").replace("\r", "\n")
     encoded = binascii.b2a_qp(unix.encode(), istext=True).replace(b"\n", b"\r\n")
     if encoded.startswith(b"."):
@@ -37,14 +30,14 @@ def encode_text(text: str) -> bytes:
 
 def encode_html(text: str) -> bytes:
     """Return text escaped for HTML, as quoted-printable."""
-    if PLAIN_HTML.fullmatch(text):
-        return text.encode()
     return encode_text(html.escape(text))
 
 
-def encode_raw(value: str | bytes) -> bytes:
-    """Return a value that needs no encoding at its place."""
-    return value if isinstance(value, bytes) else value.encode()
+def encode_both(text: str) -> tuple[bytes, bytes]:
+    """Return text as it stands in a text part and in an HTML part."""
+    if PLAIN.fullmatch(text):
+        return (same := text.encode()), same
+    return encode_text(text), encode_html(text)
 
 
 def escape_percent(source: bytes) -> bytes:

@@ -849,6 +849,13 @@ class Pace(models.Model):
         return max(paced)
 
     @classmethod
+    def give_back(cls, limits: Mapping[str, float], count: int) -> None:
+        """Put letters that were reserved and not sent back into every limit."""
+        for name in sorted(limits):
+            unused = timedelta(seconds=count / limits[name])
+            cls.objects.filter(name=name).update(paced_until=F("paced_until") - unused)
+
+    @classmethod
     def book(cls, domain: str, count: int, now: datetime) -> tuple[datetime, float]:
         """Give `count` letters to a slow domain their places in its queue.
 
@@ -874,11 +881,17 @@ class Pace(models.Model):
 
     def _next_slot(self, step: float, now: datetime) -> datetime:
         """Return when letters that take `step` seconds may go out."""
-        paced = self.paced_until or now
-        # Too far ahead: somebody's clock was wrong. Too far behind: nothing was sent.
-        if paced > now + timedelta(seconds=max(2 * step, 60)):
-            paced = now
+        paced = self.paced_until if self.is_credible(step, now) else now
+        # Too far behind: nothing was sent.
         return max(paced, now - max(self.CREDIT, timedelta(seconds=step)))
+
+    def is_credible(self, step: float, now: datetime) -> bool:
+        """Return whether letters that take `step` seconds could reach so far ahead.
+
+        If not, somebody's clock was wrong.
+        """
+        ahead = timedelta(seconds=max(2 * step, 60))
+        return self.paced_until is not None and self.paced_until <= now + ahead
 
     @classmethod
     def slow_domains(cls) -> dict[str, Pace]:

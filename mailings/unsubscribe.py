@@ -11,6 +11,7 @@ import binascii
 import hashlib
 import hmac
 import struct
+from collections.abc import Callable
 from functools import cache
 
 from django.conf import settings
@@ -25,8 +26,9 @@ def make_token(client_id: int, attempt_id: int) -> str:
 
 def _seal(client_id: int, attempt_id: int, secret: str) -> str:
     ids = IDS.pack(client_id, attempt_id)
-    seal = hashlib.blake2b(ids, key=_key(secret), digest_size=SEAL_BYTES).digest()
-    return base64.urlsafe_b64encode(ids + seal).decode().rstrip("=")
+    hasher = _hasher(secret).copy()
+    hasher.update(ids)
+    return base64.urlsafe_b64encode(ids + hasher.digest()).decode().rstrip("=")
 
 
 def read_token(token: str) -> tuple[int, int]:
@@ -48,7 +50,18 @@ def unsubscribe_url(token: str) -> str:
     return f"{settings.SITE_URL}/u/{token}/"
 
 
+def urls_of(attempt_id: int) -> Callable[[int], str]:
+    """Return a function from a client's id to the address in their letter of a run."""
+    prefix, secret = f"{settings.SITE_URL}/u/", settings.SECRET_KEY
+
+    def url(client_id: int) -> str:
+        return f"{prefix}{_seal(client_id, attempt_id, secret)}/"
+
+    return url
+
+
 @cache
-def _key(secret: str) -> bytes:
-    """Derive a key of its own, so that a seal is good for nothing else."""
-    return hashlib.sha256(b"unsubscribe:" + secret.encode()).digest()
+def _hasher(secret: str) -> hashlib.blake2b:
+    """Return a hasher with a key of its own, so that a seal is good for nothing else."""
+    key = hashlib.sha256(b"unsubscribe:" + secret.encode()).digest()
+    return hashlib.blake2b(key=key, digest_size=SEAL_BYTES)

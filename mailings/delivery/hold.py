@@ -1,18 +1,22 @@
-"""A chunk in a worker's hands, and its letters on their way."""
+"""Chunks in a worker's hands: whose turn it is, what is on its way, what has come of it."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
-from mailings import reasons
-from mailings.delivery import letter
+from django.utils import timezone
+
+from mailings import limits, reasons
+from mailings.delivery import ledger, letter
 from mailings.delivery.ledger import Claimed, Sums
-from mailings.delivery.transport import Outcome, Result
+from mailings.delivery.transport import Health, Outcome, Result
 from mailings.journal import Journal
-from mailings.models import Chunk
-from mailings.unsubscribe import make_token, unsubscribe_url
+from mailings.models import Attempt, AttemptQuerySet, Chunk
+from mailings.unsubscribe import urls_of
 
 # A letter may begin this long after its consent was read.
 CONSENT_SECONDS = 0.9
@@ -38,7 +42,7 @@ class Letter:
 
     def build(self) -> bytes:
         row = self.row
-        url = unsubscribe_url(make_token(row.client_id, self.hold.chunk.attempt_id))
+        url = self.hold.url(row.client_id)
         recipient = letter.Recipient(row.id, row.email, row.full_name, url)
         return self.hold.skeleton.build(recipient)
 
@@ -59,6 +63,7 @@ class Hold:
 
     def __init__(self, chunk: Chunk) -> None:
         self.chunk = chunk
+        self.url = urls_of(chunk.attempt_id)
         self.hand: dict[int, Letter] = {}
         self.results: list[tuple[Letter, Result]] = []
         self.claimed_all = False
@@ -87,8 +92,10 @@ class Hold:
         for each in self.hand.values():
             each.allowed_until = 0.0
 
-    def allow(self, ids: Collection[int], read_at: float) -> None:
+    def read_consent_again(self) -> None:
         """Prolong the rights of letters that may still go out, end those of the others."""
+        read_at = time.monotonic()
+        ids = ledger.still_allowed(self.chunk, self.hand, timezone.now())
         for pk, each in self.hand.items():
             if pk not in ids:
                 each.allowed_until = 0.0
@@ -108,9 +115,8 @@ class Hold:
     def recorded(self, results: Sequence[tuple[Letter, Result]], sums: Sums) -> None:
         """Free what was noted of results that are in the database; look how the run does."""
         refusals = [r for _letter, r in results if r.outcome is Outcome.NEVER]
-        final = len(refusals)
-        for each, result in results:
-            final += result.outcome is Outcome.ACCEPTED
+        final = sum(r.outcome in (Outcome.ACCEPTED, Outcome.NEVER) for _letter, r in results)
+        for each, _result in results:
             if each.slot is not None:
                 self.journal.recorded(each.slot)
         decided = sums.accepted + sums.rejected
@@ -118,3 +124,97 @@ class Hold:
         is_bad = sums.rejected > MOST_REFUSED * max(decided, FIRST_LETTERS)
         if refusals and is_young and is_bad and not self.chunk.attempt.brake_released:
             self.held = (reasons.TOO_MANY_REFUSED, refusals[-1].text)
+
+
+class Rota:
+    """Whose turn it is, as one worker sees it."""
+
+    # Seconds after which the order is read again; until then runs have their turn in a circle.
+    READ_AGAIN = 0.25
+
+    def __init__(self, mailing_id: int | None) -> None:
+        self.mailing_id = mailing_id
+        self.opens: list[datetime] = []  # when limits let letters out that must wait now
+        self._over: list[Attempt] = []
+        self._skeletons: dict[int, letter.Skeleton] = {}
+        self.forget()
+
+    def forget(self) -> None:
+        """Read the order anew before the next turn."""
+        self._turns: list[Attempt] = []
+        self._read_at, self._was_empty = float("-inf"), True
+
+    def read_over(self, now: datetime) -> None:
+        """Read which runs' windows are over: what is left of them is to be skipped."""
+        over = self._runs().window_over(now)
+        Chunk.objects.filter(attempt__in=over.values("pk"), due_at__gt=now).update(due_at=now)
+        self._over = list(over.with_free_chunk(now))
+
+    def take_chunk(self, worker: str, health: Health, now: datetime) -> Chunk | None:
+        """Lease the next chunk for a worker."""
+        is_used_up = not self._turns and not self._was_empty
+        if is_used_up or time.monotonic() - self._read_at >= self.READ_AGAIN:
+            self._read(health, now)
+        for turns in (self._over, self._turns):
+            while turns:
+                if chunk := ledger.take_chunk(turns[0], worker, now):
+                    turns.append(turns.pop(0))
+                    return chunk
+                del turns[0]
+        return None
+
+    def _read(self, health: Health, now: datetime) -> None:
+        self._read_at = time.monotonic()
+        health.read()
+        self._turns = list(self._runs().may_go(now).with_free_chunk(now)[:50])
+        health.is_out = bool(self._turns) and not health.state.admits(now)
+        if health.is_out:
+            self._turns = []
+        waits = limits.opens_at({run.mailing.owner for run in self._turns}, now)
+        self._turns = [run for run in self._turns if run.mailing.owner_id not in waits]
+        self.opens = list(waits.values())
+        self._was_empty = not self._turns
+
+    def skeleton(self, attempt: Attempt, address: str) -> letter.Skeleton:
+        """Return the letter of a run; `address` is what the service sends from."""
+        if attempt.pk not in self._skeletons:
+            self._skeletons = {attempt.pk: letter.Skeleton.of_run(attempt, address)}
+        return self._skeletons[attempt.pk]
+
+    def _runs(self) -> AttemptQuerySet:
+        running = Attempt.objects.running().select_related("mailing__owner").defer("html", "text")
+        return running.filter(mailing=self.mailing_id) if self.mailing_id else running
+
+
+@dataclass
+class Summary:
+    """What a pass did: for the command line and for tests."""
+
+    opened: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    deferred: int = 0
+    in_doubt: int = 0
+    trouble: str = ""
+
+    def count(self, outcomes: Iterable[Outcome]) -> Counter[str]:
+        """Add outcomes; return how many of them came under which name."""
+        numbers: Counter[str] = Counter()
+        for outcome, count in Counter(outcomes).items():
+            if name := COUNTED_AS.get(outcome):
+                setattr(self, name, getattr(self, name) + count)
+                numbers[name] += count
+        return numbers
+
+    @property
+    def all_went_out(self) -> bool:
+        return not (self.rejected or self.deferred or self.in_doubt or self.trouble)
+
+
+COUNTED_AS = {
+    Outcome.ACCEPTED: "accepted",
+    Outcome.NEVER: "rejected",
+    Outcome.LATER: "deferred",
+    Outcome.SLOW: "deferred",
+    Outcome.DOUBT: "in_doubt",
+}

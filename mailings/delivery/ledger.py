@@ -16,8 +16,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Count, F, Min, Q, QuerySet
 
-from mailings import journal, reasons
-from mailings.delivery import runs
+from mailings import journal, reasons, runs
 from mailings.delivery.transport import Outcome, Result
 from mailings.models import Attempt, Chunk, Delivery, Mailing
 
@@ -25,7 +24,6 @@ from mailings.models import Attempt, Chunk, Delivery, Mailing
 LEASE = timedelta(seconds=20)
 REST = timedelta(seconds=60)  # before a chunk that met an error of ours is tried again
 Status = Delivery.Status
-OPEN = (Status.PLANNED, Status.DEFERRED)
 # Nothing was tried: the row stays as it was.
 NOT_BEGUN = (Outcome.TROUBLE, Outcome.LOGIN, Outcome.RETURNED)
 
@@ -84,7 +82,7 @@ def release_chunk(chunk: Chunk, now: datetime, not_before: datetime | None = Non
     """Give the chunk back, due when its next row is; close the run if it was the last."""
     due_at = _due_at(chunk, now)
     if due_at is not None and due_at <= now:
-        skip_unwanted(chunk, now)
+        runs.skip_unwanted(chunk.attempt_id, rows_of(chunk), now)
         due_at = _due_at(chunk, now)
     if due_at is not None and not_before is not None:
         due_at = max(due_at, not_before)
@@ -177,52 +175,24 @@ def to_column(moment: datetime) -> Any:
     return connection.ops.adapt_datetimefield_value(moment)
 
 
-def skip_unwanted(chunk: Chunk, now: datetime) -> None:
-    """Close the rows of a chunk that will never go out, each with its reason."""
-    mailing = Mailing.objects.filter(attempts=chunk.attempt_id).first()
-    if mailing is None:
-        return  # It was deleted, and all its rows with it.
-    waiting = rows_of(chunk).filter(status__in=OPEN)
-    doubtful = Q(status=Status.DEFERRED, response__in=reasons.IN_DOUBT)
-    with transaction.atomic():
-        skipped = _skip(waiting.filter(client=None), reasons.CLIENT_DELETED, now)
-        gone = waiting.filter(client__unsubscribed_at__isnull=False)
-        skipped += _skip(gone, reasons.UNSUBSCRIBED, now)
-        unknown = 0
-        if mailing.ends_at is not None and mailing.ends_at <= now:
-            unknown = waiting.filter(doubtful).update(
-                status=Status.UNKNOWN, next_try_at=None, updated_at=now
-            )
-            skipped += _skip(waiting, reasons.WINDOW_CLOSED, now)
-        sums = Counter(skipped=skipped, unknown=unknown)
-        changes = {name: F(name) + number for name, number in sums.items() if number}
-        if changes:
-            Attempt.objects.filter(pk=chunk.attempt_id).update(**changes)
-
-
-def _skip(rows: QuerySet[Delivery], reason: str, now: datetime) -> int:
-    return rows.update(
-        status=Status.SKIPPED, response=reason, code=None, next_try_at=None, updated_at=now
-    )
-
-
 # --- Results ----------------------------------------------------------------------------------
 
 
-# Results travel as one JSON text: both databases take it apart faster than a driver binds values.
+# Results travel as one JSON text, a list a row: both databases take it apart faster than their
+# drivers bind values.
 RESULTS = {
-    "postgresql": "json_to_recordset(%(results)s::json) AS v"
-    "(id bigint, status text, tries int, code smallint, response text, next_try_at timestamptz)",
-    "sqlite": "(SELECT json_extract(value, '$.id') AS id, json_extract(value, '$.status') AS status,"
-    " json_extract(value, '$.tries') AS tries, json_extract(value, '$.code') AS code,"
-    " json_extract(value, '$.response') AS response, json_extract(value, '$.next_try_at') AS next_try_at"
-    " FROM json_each(%(results)s)) AS v",
+    "postgresql": "SELECT (v ->> 0)::bigint AS id, v ->> 1 AS status, (v ->> 2)::smallint AS tries,"
+    " (v ->> 3)::smallint AS code, v ->> 4 AS response, (v ->> 5)::timestamptz AS next_try_at"
+    " FROM json_array_elements(%(results)s::json) v",
+    "sqlite": "SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS status,"
+    " json_extract(value, '$[2]') AS tries, json_extract(value, '$[3]') AS code,"
+    " json_extract(value, '$[4]') AS response, json_extract(value, '$[5]') AS next_try_at"
+    " FROM json_each(%(results)s)",
 }
-# That a letter arrived stays true, whoever holds its chunk now.
 RECORD = """
     UPDATE mailings_delivery SET status = v.status, tries = mailings_delivery.tries + v.tries,
            code = v.code, response = v.response, next_try_at = v.next_try_at, updated_at = %(now)s
-      FROM {results}
+      FROM ({results}) v
      WHERE mailings_delivery.id = v.id
        AND mailings_delivery.status IN ('planned', 'deferred', 'sending')
     RETURNING mailings_delivery.status
@@ -275,16 +245,17 @@ def _record_rows(
         return Counter(row[0] for row in cursor.fetchall())
 
 
-def _new_row(chunk: Chunk, row: Claimed, result: Result, now: datetime) -> dict[str, Any]:
-    new = {"id": row.id, "tries": 1, "code": result.code, "response": result.text[:500]}
-    if result.outcome is Outcome.ACCEPTED:
-        return {**new, "status": "accepted"}
+def _new_row(chunk: Chunk, row: Claimed, result: Result, now: datetime) -> list[Any]:
+    """Return id, status, further tries, code, words and next try of a row."""
+    outcome, words = result.outcome, result.text[:500]
+    if outcome is Outcome.ACCEPTED:
+        return [row.id, "accepted", 1, result.code, words, None]
     status, wait = _next_state(chunk, row, result)
+    next_try_at = None
     if status is Status.DEFERRED:
-        new["next_try_at"] = str(to_column(now + timedelta(seconds=wait)))
-    if result.outcome is Outcome.SLOW:
-        new["tries"] = 0
-    return {**new, "status": status.value}
+        next_try_at = str(to_column(now + timedelta(seconds=wait)))
+    tries = 0 if outcome is Outcome.SLOW else 1
+    return [row.id, status.value, tries, result.code, words, next_try_at]
 
 
 def _next_state(chunk: Chunk, row: Claimed, result: Result) -> tuple[Delivery.Status, float]:

@@ -6,12 +6,13 @@ import hashlib
 import html
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import lru_cache
 from itertools import zip_longest
+from operator import itemgetter
 from textwrap import shorten
 from typing import TYPE_CHECKING
 
@@ -23,11 +24,10 @@ from django.utils.translation import gettext as _
 from wagtail.rich_text import get_text_for_indexing
 
 from mailings.mime import (
-    Encoder,
+    encode_both,
     encode_header,
     encode_html,
     encode_mailbox,
-    encode_raw,
     encode_text,
     encode_words,
     escape_percent,
@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from mailings.models import Attempt, Message
 
 # What may stand between double braces in a subject or a body.
-FIELDS = ("client.full_name", "client.email", "company", "unsubscribe_url")
+URL = "unsubscribe_url"
+FIELDS = ("client.full_name", "client.email", "company", URL)
 FIELD = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
 PREHEADER_LENGTH = 120
 
@@ -144,20 +145,19 @@ class Skeleton:
     """
 
     def __init__(self, content: Content, *, run: str, sender: Sender) -> None:
-        self._values: list[tuple[str, Encoder]] = []
-        self._gaps: list[int] = []
-        self.company = sender.name
+        self._gaps: list[str] = []
+        self._company = sender.name
         domain = sender.address.rpartition("@")[2]
         boundary = f"=_vestnik_{hashlib.sha256(content.html.encode()).hexdigest()[:16]}"
         parts = [
             b"From: " + escape_percent(encode_mailbox(sender.name, sender.address)) + b"\r\n",
-            b"To: ", self._gap("to", encode_raw),
+            b"To: ", self._gap("to"),
             b"\r\nReply-To: " + escape_percent(encode_mailbox(sender.name, sender.reply_to)),
             b"\r\nSubject: ", *self._subject(content.subject),
-            b"\r\nDate: ", self._gap("date", encode_raw),
-            f"\r\nMessage-ID: <{run}.".encode(), self._gap("delivery_id", encode_raw),
+            b"\r\nDate: ", self._gap("date"),
+            f"\r\nMessage-ID: <{run}.".encode(), self._gap("delivery_id"),
             f"@{to_ascii_domain(domain)}>\r\nList-Unsubscribe: <".encode(),
-            self._gap("unsubscribe_url", encode_raw),
+            self._gap("unsubscribe_url"),
             b">\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"
             b"Auto-Submitted: auto-generated\r\nPrecedence: bulk\r\nMIME-Version: 1.0\r\n",
             f'Content-Type: multipart/alternative; boundary="{boundary}"\r\n\r\n'.encode(),
@@ -166,6 +166,7 @@ class Skeleton:
             f"--{boundary}--".encode() + END,
         ]  # fmt: skip
         self._pattern = b"".join(parts)
+        self._pick = itemgetter(*self._gaps)
 
     @classmethod
     def of_run(cls, attempt: Attempt, address: str) -> Skeleton:
@@ -178,27 +179,27 @@ class Skeleton:
 
     def build(self, recipient: Recipient) -> bytes:
         """Return the whole letter for one recipient: dot-stuffed, with the final dot."""
+        name, email, url = recipient.full_name, recipient.email, recipient.unsubscribe_url
         values = {
-            "to": encode_mailbox(recipient.full_name, recipient.email),
+            "to": encode_mailbox(name, email),
             "date": now_as_header(),
             "delivery_id": b"%x" % recipient.delivery_id,
-            "client.full_name": recipient.full_name,
-            "client.email": recipient.email,
-            "company": self.company,
-            "unsubscribe_url": recipient.unsubscribe_url,
+            "unsubscribe_url": url.encode(),
         }
-        # Each value is encoded once for each kind of place, however often it stands there.
-        encoded = [encode(values[name]) for name, encode in self._values]
-        return self._pattern % tuple([encoded[number] for number in self._gaps])
+        for field, value in (("client.full_name", name), ("client.email", email), (URL, url)):
+            values[field + " plain"], values[field + " html"] = encode_both(value)
+        for field in self._in_subject:
+            words = {"client.full_name": name, "client.email": email, URL: url}
+            values[field + " words"] = encode_words(words.get(field, self._company))
+        return self._pattern % self._pick(values)
 
-    def _gap(self, name: str, encoder: Encoder) -> bytes:
-        if (name, encoder) not in self._values:
-            self._values.append((name, encoder))
-        self._gaps.append(self._values.index((name, encoder)))
+    def _gap(self, key: str) -> bytes:
+        self._gaps.append(key)
         return b"%b"
 
     def _subject(self, subject: str) -> list[bytes]:
         pieces = FIELD.split(subject)
+        self._in_subject = set(pieces[1::2])
         if len(pieces) == 1:
             return [escape_percent(encode_header(subject))]
         # Words next to a gap are encoded apart from it: RFC 2047 6.2 joins encoded words.
@@ -207,10 +208,12 @@ class Skeleton:
             if text:
                 out += [escape_percent(encode_words(text)), b"\r\n "]
             if name:
-                out += [self._gap(name, encode_words), b"\r\n "]
+                out += [self._gap(name + " words"), b"\r\n "]
         return out[:-1]
 
-    def _part(self, boundary: str, subtype: str, source: str, encoder: Encoder) -> list[bytes]:
+    def _part(
+        self, boundary: str, subtype: str, source: str, encoder: Callable[[str], bytes]
+    ) -> list[bytes]:
         head = (
             f"--{boundary}\r\nContent-Type: text/{subtype}; charset=utf-8\r\n"
             "Content-Transfer-Encoding: quoted-printable\r\n\r\n"
@@ -220,9 +223,9 @@ class Skeleton:
         for text, name in zip_longest(pieces[::2], pieces[1::2]):
             out.append(escape_percent(encode_text(text)))
             if name == "company":
-                out += [b"=\r\n", escape_percent(encoder(self.company)), b"=\r\n"]
+                out += [b"=\r\n", escape_percent(encoder(self._company)), b"=\r\n"]
             elif name:
-                out += [b"=\r\n", self._gap(name, encoder), b"=\r\n"]
+                out += [b"=\r\n", self._gap(f"{name} {subtype}"), b"=\r\n"]
         return [*out, b"\r\n"]
 
 

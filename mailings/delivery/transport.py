@@ -1,27 +1,28 @@
-"""Letters out over kept connections, and what the server's replies mean."""
+"""Letters out, and what the server's replies mean: of one letter, and of many in a row."""
 
 from __future__ import annotations
 
 import logging
 import re
-import select
-import socket
-import threading
-import time
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 from functools import lru_cache
-from queue import Empty, SimpleQueue
 from typing import Any
 
-from mailings import reasons
-from mailings.smtp.protocol import SETUP, Broken, Link, Reply, Server
+from mailings import limits, reasons
+from mailings.models import MailServer
+from mailings.smtp.pool import Pool
+from mailings.smtp.protocol import SETUP, Broken, Reply, Server
 from mailings.smtp.session import Session
-from mailings.smtp.setup import Took, open_link
+from mailings.smtp.setup import Took
 
 logger = logging.getLogger("vestnik.delivery")
+
+# So many broken connections in a row, without a proper reply between them, are the server's
+# trouble; and so are complaints of so many domains.
+TROUBLE = 3
 
 
 class Outcome(Enum):
@@ -107,240 +108,138 @@ def _look_up(stage: str, code: str, enhanced: str) -> Outcome:
     return Outcome.LOST
 
 
-class Pool:
-    """Kept connections in one loop. Letters go in by `submit`, `turn` brings their results.
+class Transport(Pool):
+    """Connections to the mail server that sort its replies. `take_results` after each `turn`.
 
-    Connections are opened in threads of their own, the first one alone: refused beside it, the
-    others know that one works. A connection that cannot be opened while another one works is
-    left out for a while, since many servers allow only a few. When none works, a letter comes
-    back as TROUBLE.
+    `note` is called at once with each letter and what became of it.
     """
 
-    REST = 15.0  # seconds before a refused extra connection is tried again
-    LOOK = 0.25  # seconds between two looks for servers that do not answer
-
     def __init__(
-        self,
-        server: Server,
-        size: int,
-        answered: Callable[[Any, Result], None] = lambda letter, result: None,
-        took: Took = lambda stage, seconds: None,
+        self, server: Server, size: int, note: Callable[[Any, Result], None], took: Took
     ) -> None:
-        self.server, self.size, self._note, self._took = server, size, answered, took
-        self.queue: deque[Any] = deque()
-        self.sessions: dict[int, Session] = {}
-        self._idle: deque[Session] = deque()
-        self._writing: set[int] = set()
+        super().__init__(server, size, took)
+        self._note = note
         self._results: list[tuple[Any, Result]] = []
-        self._opening = 0
-        self._opened: SimpleQueue[tuple[Link | Broken, list[tuple[str, float]]]] = SimpleQueue()
-        self._rest_until = self._looked = 0.0
-        self._closed = False
-        self._wake, self._bell = socket.socketpair()
-        self._wake.setblocking(False)
-        self._poll = select.epoll()
-        self._poll.register(self._wake.fileno(), select.EPOLLIN)
 
-    # -- what the worker calls
-
-    def submit(self, letters: Iterable[Any]) -> None:
-        """Queue letters (see smtp.session.Letter)."""
-        self.queue.extend(letters)
-
-    def turn(self, timeout: float) -> list[tuple[Any, Result]]:
-        """Send and receive what is possible; wait up to `timeout` seconds for the first event."""
-        self._feed()
-        for fd, mask in self._poll.poll(0 if self._results else timeout):
-            if fd == self._wake.fileno():
-                self._adopt_opened()
-            elif session := self.sessions.get(fd):
-                self._serve(session, mask)
-        if time.monotonic() - self._looked >= self.LOOK:
-            self._drop_silent()
+    def take_results(self) -> list[tuple[Any, Result]]:
+        """Return what has become of letters since the last call."""
         results, self._results = self._results, []
         return results
-
-    def withdraw(self) -> None:
-        """Give back the letters that wait and may no longer begin."""
-        kept = deque(letter for letter in self.queue if letter.may_begin())
-        if len(kept) < len(self.queue):
-            returned = (letter for letter in self.queue if not letter.may_begin())
-            self._results += [(letter, Result(Outcome.RETURNED)) for letter in returned]
-            self.queue = kept
-
-    @property
-    def is_busy(self) -> bool:
-        """Return whether letters are on the wire."""
-        return any(session.letter for session in self.sessions.values())
-
-    def give_up(self) -> None:
-        """Wait no longer for answers: letters without one are in doubt."""
-        for session in [s for s in self.sessions.values() if s.letter]:
-            self._drop(session, Broken(session.stage, f"{self.server.name}: no answer in time"))
-
-    def close(self) -> None:
-        """End the sessions at once; letters on the wire stay in doubt."""
-        self._closed = True
-        for session in self.sessions.values():
-            session.close()
-        self.sessions = {}
-        self._adopt_opened()
-        self._poll.close()
-        self._wake.close()
-
-    # -- connections
-
-    def _feed(self) -> None:
-        while self._idle and self.queue:
-            session = self._idle.popleft()
-            is_free = session.fd in self.sessions and session.letter is None
-            if is_free and (letter := self.take(session, ahead=False)):
-                self._guarded(session, lambda s=session, x=letter: s.begin(x))
-        if self.queue and time.monotonic() >= self._rest_until:
-            wanted = min(self.size - len(self.sessions), len(self.queue))
-            for _ in range(wanted - self._opening if self.sessions else 1 - self._opening):
-                self._opening += 1
-                threading.Thread(target=self._open, daemon=True).start()
-
-    def _open(self) -> None:
-        """Open one connection: the life of a thread."""
-        timings: list[tuple[str, float]] = []
-        try:
-            opened: Link | Broken = open_link(
-                self.server, lambda stage, seconds: timings.append((stage, seconds))
-            )
-        except Broken as broken:
-            opened = broken
-        except Exception as error:  # whatever it was, the worker must hear of it
-            logger.exception("opening a connection")
-            opened = Broken("connect", f"{type(error).__name__}: {error}")
-        self._opened.put((opened, timings))
-        try:
-            self._bell.send(b"!")
-        except OSError:
-            self._adopt_opened()  # The pool is closed.
-
-    def _adopt_opened(self) -> None:
-        if not self._closed:
-            self._wake.recv(64)
-        while True:
-            try:
-                opened, timings = self._opened.get_nowait()
-            except Empty:
-                return
-            for stage, seconds in timings:
-                self._took(stage, seconds)
-            self._opening -= 1
-            if isinstance(opened, Broken):
-                self._could_not_open(opened)
-            elif self._closed:
-                opened.close()
-            else:
-                session = Session(opened, self.server, self, self._took)
-                self.sessions[session.fd] = session
-                self._poll.register(session.fd, select.EPOLLIN)
-                self._idle.append(session)
-
-    def _could_not_open(self, broken: Broken) -> None:
-        if self.sessions or self._opening:
-            self._rest_until = time.monotonic() + self.REST
-        elif self.queue:
-            reply = Reply(broken.code or 0, broken.words.partition(" ")[2] if broken.code else "")
-            outcome = classify(broken.stage, reply)
-            self._results.append((self.queue.popleft(), Result(outcome, broken.code, broken.words)))
-
-    def _serve(self, session: Session, mask: int) -> None:
-        if mask & select.EPOLLOUT:
-            self._guarded(session, session.on_writable)
-        if mask & ~select.EPOLLOUT and session.fd in self.sessions:
-            self._guarded(session, session.on_readable)
-        if session.wants_to_write or session.fd in self._writing:
-            self._watch_writing(session)
-        if session.letter is None and session.fd in self.sessions:
-            self._idle.append(session)
-
-    def _watch_writing(self, session: Session) -> None:
-        if session.fd not in self.sessions:
-            self._writing.discard(session.fd)
-        elif session.wants_to_write:
-            self._writing.add(session.fd)
-            self._poll.modify(session.fd, select.EPOLLIN | select.EPOLLOUT)
-        else:
-            self._writing.discard(session.fd)
-            self._poll.modify(session.fd, select.EPOLLIN)
-
-    def _guarded(self, session: Session, action: Callable[[], None]) -> None:
-        """Whatever goes wrong with one session, its letter's result comes and the others go on."""
-        try:
-            action()
-        except Broken as broken:
-            self._drop(session, broken)
-        except Exception as error:
-            logger.exception("a session with %s", self.server.name)
-            self._drop(session, Broken(session.stage, f"{type(error).__name__}: {error}"))
-
-    def _drop_silent(self) -> None:
-        self._looked = time.monotonic()
-        silent = [s for s in self.sessions.values() if s.deadline <= self._looked]
-        for session in silent:
-            words = f"{self.server.name}: no answer in time"
-            self._drop(session, Broken(session.stage, words))
-
-    def _drop(self, session: Session, broken: Broken) -> None:
-        del self.sessions[session.fd]
-        self._writing.discard(session.fd)
-        self._poll.unregister(session.fd)
-        letter, following = session.letter, session.following
-        if following:
-            self.queue.appendleft(following)
-        if letter and session.handed_over:
-            self._end(letter, Result(Outcome.DOUBT, None, reasons.ANSWER_LOST))
-        elif letter and session.stage in ("reset", "mail") and session.sent:
-            # Servers close idle and long sessions; that is nobody's failure.
-            self.queue.appendleft(letter)
-        elif letter:
-            self._end(letter, Result(Outcome.LOST, broken.code, broken.words))
-        session.close()
-
-    # -- what sessions call (smtp.session.Desk)
-
-    def take(self, session: Session, *, ahead: bool) -> Any | None:
-        """Return the next letter that may begin, if it is this session's turn."""
-        # Announced behind another letter it would wait while other connections are free.
-        while len(self.queue) > (1 if ahead else 0):
-            letter = self.queue.popleft()
-            if not letter.may_begin():
-                self._end(letter, Result(Outcome.RETURNED))
-            elif letter.utf8 and not session.takes_utf8:
-                self._end(letter, Result(Outcome.NEVER, None, reasons.NO_SMTPUTF8))
-            else:
-                return letter
-        return None
 
     def ended(self, session: Session, letter: Any, stage: str, reply: Reply) -> None:
         outcome = classify(stage, reply)
         if letter.utf8 and stage == "mail" and outcome is Outcome.TROUBLE and reply.code > 500:
             # The sender is fine; it is the internationalised recipient that is refused.
             outcome = Outcome.NEVER
-        if outcome is Outcome.LOST:
-            self._end_lost(session, letter, stage, reply)
-        else:
+        if outcome is not Outcome.LOST:
             self._end(letter, Result(outcome, reply.code, str(reply)))
+        elif self.goes_back(session, stage, letter):
+            pass
+        elif stage == "body" and not 400 <= reply.code < 600:
+            # A refusal says that the letter was not taken; a reply that means nothing does not.
+            self.in_doubt(letter)
+        else:
+            self._end(letter, Result(Outcome.LOST, reply.code, str(reply)))
         if outcome is Outcome.LOST or reply.code == 421:
             raise Broken(stage, str(reply), reply.code)
 
-    def _end_lost(self, session: Session, letter: Any, stage: str, reply: Reply) -> None:
-        if stage in ("reset", "mail") and session.sent:
-            self.queue.appendleft(letter)
-        elif stage == "body" and not 400 <= reply.code < 600:
-            # A refusal says that the letter was not taken; a reply that means nothing does not.
-            self._end(letter, Result(Outcome.DOUBT, None, reasons.ANSWER_LOST))
-        else:
-            self._end(letter, Result(Outcome.LOST, reply.code, str(reply)))
+    def not_taken(self, letter: Any, broken: Broken) -> None:
+        outcome = Outcome.LOST
+        if broken.stage in SETUP:
+            words = broken.words.partition(" ")[2] if broken.code else ""
+            outcome = classify(broken.stage, Reply(broken.code or 0, words))
+        self._end(letter, Result(outcome, broken.code, broken.words))
 
-    def withdrawn(self, session: Session, letter: Any) -> None:
+    def in_doubt(self, letter: Any) -> None:
+        self._end(letter, Result(Outcome.DOUBT, None, reasons.ANSWER_LOST))
+
+    def cannot_take(self, letter: Any) -> None:
+        self._end(letter, Result(Outcome.NEVER, None, reasons.NO_SMTPUTF8))
+
+    def returned(self, letter: Any) -> None:
         self._end(letter, Result(Outcome.RETURNED))
 
     def _end(self, letter: Any, result: Result) -> None:
         self._note(letter, result)
         self._results.append((letter, result))
+
+
+class Health:
+    """What the answers in a row say of the server, as this worker sees it.
+
+    `trouble` holds the server's words where it takes nothing from us at the moment.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name, self.trouble = name, ""
+        self.is_out = False  # letters wait, and the server is not to be tried yet
+        self.domains = limits.Domains()
+        self._suspects: list[tuple[Any, Result]] = []
+        self._breaks, self._complaints = 0, set()
+        self.read()
+
+    def read(self) -> None:
+        """Read what all workers know of the server."""
+        self.state = MailServer.objects.get_or_create(name=self.name)[0]
+
+    @property
+    def is_probing(self) -> bool:
+        """Return whether a single letter is to find out if the trouble is over."""
+        return self.state.trouble_since is not None
+
+    def judge(self, letter: Any, result: Result) -> None:
+        """Take in an answer; hand it on to the letter's hold when it is certain what it means."""
+        hold, outcome = letter.hold, result.outcome
+        if outcome is Outcome.ACCEPTED:
+            hold.refusals = 0
+            if self._suspects:
+                self.settle()
+        elif outcome is Outcome.SLOW:
+            result = self._complaint(letter, result)
+        elif outcome in (Outcome.LOST, Outcome.DOUBT):
+            self._breaks += 1
+            if self._breaks >= TROUBLE:
+                self.trouble = result.text
+        elif outcome is Outcome.TROUBLE:
+            self.trouble = result.text
+        elif outcome in (Outcome.REFUSED, Outcome.LOGIN):
+            hold.refused(result)
+        if outcome in (Outcome.ACCEPTED, Outcome.LATER, Outcome.NEVER):
+            self._is_well()
+        # One such answer says little: the next ones show whether it was the server's trouble.
+        is_suspect = outcome in (Outcome.LOST, Outcome.REFUSED)
+        (self._suspects if is_suspect else hold.results).append((letter, result))
+
+    def settle(self, hold: Any = None) -> None:
+        """Decide on letters that may have met trouble: was it, or shall they be tried later?"""
+        settled = [pair for pair in self._suspects if hold in (None, pair[0].hold)]
+        self._suspects = [pair for pair in self._suspects if pair not in settled]
+        for letter, result in settled:
+            outcome = Outcome.TROUBLE if self.trouble or letter.hold.held else Outcome.LATER
+            letter.hold.results.append((letter, Result(outcome, result.code, result.text)))
+
+    def report_trouble(self, now: datetime) -> str:
+        """Stop all workers until the next probe; return the server's words."""
+        words, self.trouble = self.trouble, ""
+        self._breaks = 0
+        self._complaints.clear()
+        self.state.report_trouble(words, now)
+        logger.warning("mail server %s: %s", self.name, words)
+        return words
+
+    def _complaint(self, letter: Any, result: Result) -> Result:
+        """A domain asks for fewer letters; if all do, it is the server that wants none."""
+        self._complaints.add(limits.domain_of(letter.row.email))
+        if len(self._complaints) >= TROUBLE:
+            self.trouble = result.text
+        wait = self.domains.complained(letter.row.email)
+        if wait is None:
+            return Result(Outcome.LATER, result.code, result.text)
+        return Result(Outcome.SLOW, result.code, result.text, wait)
+
+    def _is_well(self) -> None:
+        self._breaks = 0
+        if self._complaints:
+            self._complaints.clear()
+        if self.state.trouble_since:
+            self.state.report_success()

@@ -12,7 +12,7 @@ import trustme
 from django.utils import timezone
 
 from conftest import make_client, make_mailing
-from mailings import reasons
+from mailings import reasons, runs
 from mailings.delivery import dispatch, ledger
 from mailings.models import Attempt, Client, MailServer
 from mailings.tests.conftest import ledger_of, let_time_pass, make_due, only_run, point_at
@@ -93,9 +93,9 @@ class TestServerTakesNothing:
         sessions = server.sessions
         assert dispatch.run_pass().trouble
         assert server.sessions == sessions
-        assert not dispatch.waiting(timezone.now())
+        assert not runs.waiting(timezone.now())
         later = MailServer.objects.get().next_try_at + timedelta(seconds=1)
-        assert dispatch.waiting(later)
+        assert runs.waiting(later)
 
     def test_waits_grow(self, server, due):
         server.fail("connect", GOODBYE)
@@ -319,7 +319,7 @@ class TestPolicyAndQuota:
         assert set(ledger_of(due).values()) == {"planned"}
         assert "quota exceeded" in run.server_response
         assert run.held_reason == reasons.POLICY_REFUSED
-        assert not dispatch.waiting(timezone.now() + timedelta(days=1))
+        assert not runs.waiting(timezone.now() + timedelta(days=1))
         assert MailServer.objects.get().trouble_since is None
         server.recover()
         run.go_on(by=owner)

@@ -9,8 +9,8 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from conftest import make_client, make_mailing, make_message
-from mailings import reasons
-from mailings.delivery import dispatch, ledger, runs
+from mailings import reasons, runs
+from mailings.delivery import dispatch, ledger
 from mailings.models import Attempt, Client, Delivery, Mailing, MailServer, Pace
 from mailings.tests.conftest import ledger_of, make_due, only_run
 

@@ -24,8 +24,8 @@ from django.utils import timezone
 from django_q.cluster import Cluster
 from django_q.management.commands.qcluster import Command as QClusterCommand
 
-from mailings import tasks
-from mailings.delivery import dispatch, ledger
+from mailings import runs, tasks
+from mailings.delivery import ledger
 from mailings.models import Worker
 
 logger = logging.getLogger("vestnik.clock")
@@ -57,7 +57,7 @@ class Clock:
             Worker.objects.update_or_create(name=self.name, defaults={"seen_at": now})
             Worker.objects.filter(seen_at__lt=now - timedelta(days=1)).delete()
         ledger.free_abandoned(now)
-        waiting = dispatch.waiting(now)
+        waiting = runs.waiting(now)
         if not waiting:
             self.idle_at = clock
         if waiting or clock - self.rang >= settings.MAILING_INTERVAL:

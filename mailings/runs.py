@@ -7,17 +7,30 @@ import time
 from datetime import datetime
 
 from django.db import connection, transaction
-from django.db.models import Count, Exists, OuterRef, QuerySet
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
 
 from mailings import reasons
 from mailings.delivery import letter
-from mailings.models import Attempt, Chunk, Delivery, Mailing
+from mailings.models import Attempt, Chunk, Delivery, Mailing, MailServer
+from mailings.smtp.protocol import Server
 
 logger = logging.getLogger("vestnik.delivery")
 
-CHUNK_SIZE = 500  # deliveries
+CHUNK_SIZE = 1000  # deliveries
 # Rows are saved a moment before their recipients are.
 AUDIENCE_GRACE = 10  # seconds
+
+
+def waiting(now: datetime) -> bool:
+    """Return whether there is anything a worker could do at this moment."""
+    if Mailing.objects.due(now).exists() or Mailing.objects.outlived(now).exists():
+        return True
+    if Attempt.objects.window_over(now).with_free_chunk(now).exists():
+        return True
+    server = MailServer.objects.filter(name=Server.from_settings().name).first()
+    if server and server.trouble_since and server.next_try_at > now:
+        return False
+    return Attempt.objects.may_go(now).with_free_chunk(now).exists()
 
 
 def open_due(now: datetime, mailing_id: int | None = None) -> int:
@@ -123,10 +136,49 @@ def plan_deliveries(attempt: Attempt, mailing: Mailing, now: datetime) -> None:
     attempt.skipped = attempt.deliveries.filter(status=Delivery.Status.SKIPPED).count()
 
 
+def skip_unwanted(attempt_id: int, rows: QuerySet[Delivery], now: datetime) -> None:
+    """Close those rows of a run that will never go out, each with its reason."""
+    mailing = Mailing.objects.filter(attempts=attempt_id).first()
+    if mailing is None:
+        return  # It was deleted, and all its rows with it.
+    waiting = rows.filter(status__in=(Delivery.Status.PLANNED, Delivery.Status.DEFERRED))
+    doubtful = Q(status=Delivery.Status.DEFERRED, response__in=reasons.IN_DOUBT)
+    with transaction.atomic():
+        skipped = _skip(waiting.filter(client=None), reasons.CLIENT_DELETED, now)
+        gone = waiting.filter(client__unsubscribed_at__isnull=False)
+        skipped += _skip(gone, reasons.UNSUBSCRIBED, now)
+        unknown = 0
+        if mailing.ends_at is not None and mailing.ends_at <= now:
+            unknown = waiting.filter(doubtful).update(
+                status=Delivery.Status.UNKNOWN, next_try_at=None, updated_at=now
+            )
+            skipped += _skip(waiting, reasons.WINDOW_CLOSED, now)
+        if skipped or unknown:
+            Attempt.objects.filter(pk=attempt_id).update(
+                skipped=F("skipped") + skipped, unknown=F("unknown") + unknown
+            )
+
+
+def _skip(rows: QuerySet[Delivery], reason: str, now: datetime) -> int:
+    return rows.update(
+        status=Delivery.Status.SKIPPED,
+        response=reason,
+        code=None,
+        next_try_at=None,
+        updated_at=now,
+    )
+
+
 def finished_runs() -> QuerySet[Attempt]:
     """Return runs at work that have nothing left to do."""
     left = Chunk.objects.filter(attempt=OuterRef("pk"), due_at__isnull=False)
     return Attempt.objects.running().exclude(Exists(left))
+
+
+def close_finished(now: datetime) -> None:
+    """Close the runs that have nothing left to do."""
+    for attempt_id in finished_runs().values_list("pk", flat=True):
+        close_run(attempt_id, now)
 
 
 def close_run(attempt_id: int, now: datetime) -> bool:

@@ -1,0 +1,255 @@
+"""Kept connections in one loop: letters in, what became of them out."""
+
+from __future__ import annotations
+
+import logging
+import select
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from mailings.smtp.protocol import Broken, Link, Reply, Server
+from mailings.smtp.session import Session
+from mailings.smtp.setup import Took, open_link
+
+logger = logging.getLogger("vestnik.delivery")
+
+
+class Pool:
+    """Kept connections in one loop. Letters go in by `submit`; `turn` sends and receives.
+
+    Connections are opened in threads of their own, the first one alone: refused beside it, the
+    others know that one works. A connection that cannot be opened while another one works is
+    left out for a while, since many servers allow only a few. What becomes of each letter is
+    told to the methods at the end, which a subclass defines.
+    """
+
+    REST = 15.0  # seconds before a refused extra connection is tried again
+    LOOK = 0.25  # seconds between two looks for servers that do not answer
+
+    def __init__(
+        self,
+        server: Server,
+        size: int,
+        took: Took = lambda stage, seconds: None,
+    ) -> None:
+        self.server, self.size, self._took = server, size, took
+        self.queue: deque[Any] = deque()
+        self.sessions: dict[int, Session] = {}
+        self._idle: deque[Session] = deque()
+        self._writing: set[int] = set()
+        self._opening = 0
+        self._opened: SimpleQueue[tuple[Link | Broken, list[tuple[str, float]]]] = SimpleQueue()
+        self._rest_until = self._looked = 0.0
+        self._closed = False
+        self._wake, self._bell = socket.socketpair()
+        self._wake.setblocking(False)
+        self._poll = select.epoll()
+        self._poll.register(self._wake.fileno(), select.EPOLLIN)
+
+    # -- what the worker calls
+
+    def submit(self, letters: Iterable[Any]) -> None:
+        """Queue letters (see smtp.session.Letter)."""
+        self.queue.extend(letters)
+
+    def turn(self, timeout: float) -> None:
+        """Send and receive what is possible; wait up to `timeout` seconds for the first event."""
+        self._feed()
+        for fd, mask in self._poll.poll(timeout):
+            if fd == self._wake.fileno():
+                self._adopt_opened()
+            elif session := self.sessions.get(fd):
+                self._serve(session, mask)
+        if time.monotonic() - self._looked >= self.LOOK:
+            self._drop_silent()
+
+    def withdraw(self) -> None:
+        """Give back the letters that wait and may no longer begin."""
+        if any(not letter.may_begin() for letter in self.queue):
+            letters, self.queue = self.queue, deque()
+            for letter in letters:
+                self.queue.append(letter) if letter.may_begin() else self.returned(letter)
+
+    @property
+    def is_busy(self) -> bool:
+        """Return whether letters are on the wire."""
+        return any(session.letter for session in self.sessions.values())
+
+    def give_up(self) -> None:
+        """Wait no longer for answers: letters without one are in doubt."""
+        for session in [s for s in self.sessions.values() if s.letter]:
+            self._drop(session, Broken(session.stage, f"{self.server.name}: no answer in time"))
+
+    def close(self) -> None:
+        """End the sessions at once; letters on the wire stay in doubt."""
+        self._closed = True
+        for session in self.sessions.values():
+            session.close()
+        self.sessions = {}
+        self._adopt_opened()
+        self._poll.close()
+        self._wake.close()
+
+    # -- connections
+
+    def _feed(self) -> None:
+        while self._idle and self.queue:
+            session = self._idle.popleft()
+            is_free = session.fd in self.sessions and session.letter is None
+            if is_free and (letter := self.take(session, ahead=False)):
+                self._guarded(session, lambda s=session, x=letter: s.begin(x))
+        if self.queue and time.monotonic() >= self._rest_until:
+            wanted = min(self.size - len(self.sessions), len(self.queue))
+            for _ in range(wanted - self._opening if self.sessions else 1 - self._opening):
+                self._opening += 1
+                threading.Thread(target=self._open, daemon=True).start()
+
+    def _open(self) -> None:
+        """Open one connection: the life of a thread."""
+        timings: list[tuple[str, float]] = []
+        try:
+            opened: Link | Broken = open_link(
+                self.server, lambda stage, seconds: timings.append((stage, seconds))
+            )
+        except Broken as broken:
+            opened = broken
+        except Exception as error:  # whatever it was, the worker must hear of it
+            logger.exception("opening a connection")
+            opened = Broken("connect", f"{type(error).__name__}: {error}")
+        self._opened.put((opened, timings))
+        try:
+            self._bell.send(b"!")
+        except OSError:
+            self._adopt_opened()  # The pool is closed.
+
+    def _adopt_opened(self) -> None:
+        if not self._closed:
+            self._wake.recv(64)
+        while True:
+            try:
+                opened, timings = self._opened.get_nowait()
+            except Empty:
+                return
+            for stage, seconds in timings:
+                self._took(stage, seconds)
+            self._opening -= 1
+            if isinstance(opened, Broken):
+                self._could_not_open(opened)
+            elif self._closed:
+                opened.close()
+            else:
+                session = Session(opened, self.server, self, self._took)
+                self.sessions[session.fd] = session
+                self._poll.register(session.fd, select.EPOLLIN)
+                self._idle.append(session)
+
+    def _could_not_open(self, broken: Broken) -> None:
+        if self.sessions or self._opening:
+            self._rest_until = time.monotonic() + self.REST
+        elif self.queue:
+            self.not_taken(self.queue.popleft(), broken)
+
+    def _serve(self, session: Session, mask: int) -> None:
+        if mask & select.EPOLLOUT:
+            self._guarded(session, session.on_writable)
+        if mask & ~select.EPOLLOUT and session.fd in self.sessions:
+            self._guarded(session, session.on_readable)
+        if session.wants_to_write or session.fd in self._writing:
+            self._watch_writing(session)
+        if session.letter is None and session.fd in self.sessions:
+            self._idle.append(session)
+
+    def _watch_writing(self, session: Session) -> None:
+        if session.fd not in self.sessions:
+            self._writing.discard(session.fd)
+        elif session.wants_to_write:
+            self._writing.add(session.fd)
+            self._poll.modify(session.fd, select.EPOLLIN | select.EPOLLOUT)
+        else:
+            self._writing.discard(session.fd)
+            self._poll.modify(session.fd, select.EPOLLIN)
+
+    def _guarded(self, session: Session, action: Callable[[], None]) -> None:
+        """Whatever goes wrong with one session, its letter's result comes and the others go on."""
+        try:
+            action()
+        except Broken as broken:
+            self._drop(session, broken)
+        except Exception as error:
+            logger.exception("a session with %s", self.server.name)
+            self._drop(session, Broken(session.stage, f"{type(error).__name__}: {error}"))
+
+    def _drop_silent(self) -> None:
+        self._looked = time.monotonic()
+        silent = [s for s in self.sessions.values() if s.deadline <= self._looked]
+        for session in silent:
+            words = f"{self.server.name}: no answer in time"
+            self._drop(session, Broken(session.stage, words))
+
+    def _drop(self, session: Session, broken: Broken) -> None:
+        del self.sessions[session.fd]
+        self._writing.discard(session.fd)
+        self._poll.unregister(session.fd)
+        letter, following = session.letter, session.following
+        if following:
+            self.queue.appendleft(following)
+        if letter and session.handed_over:
+            self.in_doubt(letter)
+        elif letter and not self.goes_back(session, session.stage, letter):
+            self.not_taken(letter, Broken(session.stage, broken.words, broken.code))
+        session.close()
+
+    def goes_back(self, session: Session, stage: str, letter: Any) -> bool:
+        """Queue a letter again that came to a session when the server had had enough of it.
+
+        Servers close idle and long sessions; that is nobody's failure.
+        """
+        if stage not in ("reset", "mail") or not session.sent:
+            return False
+        self.queue.appendleft(letter)
+        return True
+
+    # -- what sessions call (session.Desk)
+
+    def take(self, session: Session, *, ahead: bool) -> Any | None:
+        """Return the next letter that may begin, if it is this session's turn."""
+        # Announced behind another letter it would wait while other connections are free.
+        while len(self.queue) > (1 if ahead else 0):
+            letter = self.queue.popleft()
+            if not letter.may_begin():
+                self.returned(letter)
+            elif letter.utf8 and not session.takes_utf8:
+                self.cannot_take(letter)
+            else:
+                return letter
+        return None
+
+    def withdrawn(self, session: Session, letter: Any) -> None:
+        self.returned(letter)
+
+    # -- what becomes of letters
+
+    def ended(self, session: Session, letter: Any, stage: str, reply: Reply) -> None:
+        """Take in the server's verdict (see session.Desk)."""
+        raise NotImplementedError
+
+    def not_taken(self, letter: Any, broken: Broken) -> None:
+        """Take in that there was no session, or that it broke before the letter was handed over."""
+        raise NotImplementedError
+
+    def in_doubt(self, letter: Any) -> None:
+        """Take in that the session broke after the letter was handed over, before the verdict."""
+        raise NotImplementedError
+
+    def cannot_take(self, letter: Any) -> None:
+        """Take in that the server does not know internationalised addresses (RFC 6531)."""
+        raise NotImplementedError
+
+    def returned(self, letter: Any) -> None:
+        """Take back a letter that may no longer begin."""
+        raise NotImplementedError

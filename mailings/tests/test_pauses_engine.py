@@ -1,0 +1,200 @@
+"""The engine pauses a run that the mail server refuses; nothing of it is lost, others go on."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from accounts.models import User
+from conftest import make_message
+from mailings import reasons, runs
+from mailings.delivery import dispatch
+from mailings.models import Attempt, Client, Mailing, MailServer
+from mailings.tests.conftest import ledger_of, let_time_pass, make_due, only_run
+from mailings.tests.servers import NEVER
+from mailings.tests.test_faults import assert_adds_up
+from mailings.tests.test_session import server
+
+__all__ = ["server"]
+
+QUOTA = b"550 5.4.5 Daily user sending limit exceeded\r\n"
+POLICY = b"550 5.7.1 Message rejected as spam\r\n"
+FULL = b"552 5.3.4 Message too big\r\n"
+LOGIN = b"530 5.7.0 Authentication required\r\n"
+
+
+def make_big(owner: User, count: int, *, domain: str = "example.com", **fields) -> Mailing:
+    """Make a due mailing of many clients, in few statements."""
+    clients = Client.objects.bulk_create(
+        Client(owner=owner, email=f"c{n}@{domain}", full_name=f"Client {n}") for n in range(count)
+    )
+    fields.setdefault("starts_at", timezone.now() - timedelta(minutes=1))
+    mailing = Mailing.objects.create(owner=owner, message=make_message(owner), **fields)
+    links = Mailing.clients.through
+    links.objects.bulk_create(links(mailing=mailing, client=client) for client in clients)
+    return mailing
+
+
+def refuse(server, *numbers: int, reply: bytes = NEVER) -> None:
+    for number in numbers:
+        server.fail("rcpt", reply, to=f"c{number}@example.com")
+
+
+def assert_nobody_got_two(server) -> None:
+    assert len(server.recipients()) == len(set(server.recipients()))
+
+
+@pytest.fixture
+def bad(server, owner) -> Mailing:
+    """A run of 600 whose first fifteen addresses are refused."""
+    refuse(server, *range(15))
+    return make_big(owner, 600)
+
+
+class TestManyRefused:
+    """More than 5 % refused among the first 200 letters."""
+
+    def test_pauses_and_goes_on_when_told(self, server, bad):
+        dispatch.run_pass()
+        run = only_run(bad)
+        assert run.held_at
+        assert (run.held_reason, run.server_response) == (
+            reasons.TOO_MANY_REFUSED, "550 5.1.1 No such user"
+        )  # fmt: skip
+        assert run.accepted + run.rejected < run.planned
+        sums = (run.accepted, run.rejected)
+        assert not runs.waiting(timezone.now() + timedelta(days=1))
+        dispatch.run_pass()
+        run.refresh_from_db()
+        assert (run.accepted, run.rejected) == sums
+
+        server.recover()
+        run.go_on(by=bad.owner)
+        refuse(server, *range(500, 530))
+        dispatch.run_pass()
+        assert_adds_up(run)
+        assert (run.status, run.held_at, run.rejected) == ("partial", None, 45)
+        assert len(server.letters) == 555
+        assert_nobody_got_two(server)
+
+    def test_other_companies_go_on(self, server, bad, stranger):
+        other = make_due(stranger, 5, domain="other.test")
+        dispatch.run_pass()
+        assert only_run(bad).held_at
+        assert only_run(other).status == Attempt.Status.SUCCESS
+        assert MailServer.objects.get().trouble_since is None
+
+    def test_the_end_comes_while_it_is_paused(self, server, owner):
+        refuse(server, *range(15))
+        bad = make_big(owner, 600, ends_at=timezone.now() + timedelta(hours=1))
+        dispatch.run_pass()
+        taken = len(server.letters)
+        Mailing.objects.filter(pk=bad.pk).update(ends_at=timezone.now())
+        assert runs.waiting(timezone.now())
+        dispatch.run_pass()
+        run = only_run(bad)
+        assert_adds_up(run)
+        assert (run.status, run.accepted, len(server.letters)) == ("partial", taken, taken)
+        skipped = run.deliveries.filter(status="skipped")
+        assert set(skipped.values_list("response", flat=True)) == {reasons.WINDOW_CLOSED}
+        bad.refresh_from_db()
+        assert bad.status == Mailing.Status.FINISHED
+
+    def test_unsubscribed_while_it_was_paused(self, server, bad):
+        dispatch.run_pass()
+        run = only_run(bad)
+        waiting = run.deliveries.filter(status="planned").last().client
+        waiting.unsubscribe()
+        run.go_on(by=bad.owner)
+        dispatch.run_pass()
+        assert_adds_up(run)
+        assert ledger_of(bad)[waiting.email] == "skipped"
+        assert waiting.email not in server.recipients()
+
+    def test_a_small_run_is_not_paused(self, server, owner):
+        refuse(server, 1, 2, 3)
+        due = make_due(owner, 20)
+        dispatch.run_pass()
+        run = only_run(due)
+        assert (run.status, run.rejected, run.held_at) == ("partial", 3, None)
+
+    def test_one_in_twenty_is_not_too_many(self, server, owner):
+        refuse(server, *range(10))
+        due = make_big(owner, 200)
+        dispatch.run_pass()
+        run = only_run(due)
+        assert (run.status, run.rejected, run.held_at) == ("partial", 10, None)
+
+    def test_late_refusals_do_not_pause(self, server, owner, settings):
+        settings.SMTP_CONNECTIONS = 1
+        refuse(server, *range(560, 600))
+        due = make_big(owner, 600)
+        dispatch.run_pass()
+        run = only_run(due)
+        assert (run.status, run.rejected, run.held_at) == ("partial", 40, None)
+
+
+class TestServerRefusesUs:
+    """Login, quota, policy: nobody's fault, no tries used up, the run waits for people."""
+
+    @pytest.mark.parametrize(
+        ("stage", "reply", "reason"),
+        [
+            ("mail", LOGIN, reasons.LOGIN_REFUSED),
+            ("rcpt", LOGIN, reasons.LOGIN_REFUSED),
+            ("rcpt", QUOTA, reasons.QUOTA_REFUSED),
+            ("body", QUOTA, reasons.QUOTA_REFUSED),
+            ("body", FULL, reasons.QUOTA_REFUSED),
+            ("rcpt", POLICY, reasons.POLICY_REFUSED),
+            ("body", POLICY, reasons.POLICY_REFUSED),
+        ],
+    )
+    def test_pauses_with_its_reason(self, server, owner, stranger, stage, reply, reason):
+        due = make_due(owner, 20)
+        server.fail(stage, reply)
+        server.fail("before-body", reply)
+        dispatch.run_pass()
+        run = only_run(due)
+        assert (run.held_reason, run.status) == (reason, "running")
+        assert run.server_response == reply.decode().strip()
+        assert not run.deliveries.exclude(status="planned", tries=0).exists()
+        assert MailServer.objects.get().trouble_since is None
+
+        server.recover()
+        other = make_due(stranger, 3, domain="other.test")
+        let_time_pass(due)
+        dispatch.run_pass()
+        assert only_run(other).status == Attempt.Status.SUCCESS
+        assert only_run(due).accepted == 0
+        run.go_on(by=owner)
+        dispatch.run_pass()
+        assert_adds_up(run)
+        assert run.status == Attempt.Status.SUCCESS
+        assert_nobody_got_two(server)
+
+    def test_it_is_paused_again_while_the_server_says_so(self, server, owner):
+        due = make_due(owner, 20)
+        server.fail("rcpt", QUOTA)
+        for _ in range(2):
+            dispatch.run_pass()
+            run = only_run(due)
+            assert run.held_reason == reasons.QUOTA_REFUSED
+            run.go_on(by=owner)
+        assert not run.deliveries.exclude(tries=0).exists()
+
+    def test_policy_that_meets_some_people_only(self, server, owner, settings):
+        """Between accepted letters it is tried later, and refused for good in the end."""
+        settings.MAILING_RETRY_DELAYS = [60]
+        settings.SMTP_CONNECTIONS = 1
+        due = make_due(owner, 20)
+        refuse(server, 3, 9, 15, reply=POLICY)
+        for _ in range(3):
+            dispatch.run_pass()
+            assert only_run(due).accepted == 17
+            if only_run(due).held_at:
+                only_run(due).go_on(by=owner)
+            let_time_pass(due)
+        waiting = only_run(due).deliveries.exclude(status="accepted")
+        assert set(waiting.values_list("code", flat=True)) == {550}
