@@ -107,7 +107,8 @@ def test_every_letter_is_accounted_for(owner, moody, settings, seed):
             break
         time_and_people_help(due)
     assert_adds_up(run)
-    got, states = Counter(moody.recipients()), ledger_of(due)
+    # A dot alone is the answer to a 354 that came although MAIL was refused.
+    got, states = Counter(to for to, content in moody.letters if content), ledger_of(due)
     assert len(states) == PEOPLE
     for to, status in states.items():
         if status == "accepted":
