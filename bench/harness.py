@@ -37,6 +37,7 @@ PREPARE = """
 from django.db import connection
 user = User.objects.create_user(
     "@OWNER@@example.com", company="ООО «Ромашка»", letters_per_minute=@PER_MINUTE@)
+user.groups.add(Group.objects.get(name=USERS))
 if connection.vendor == "postgresql":
     numbers = "SELECT n FROM generate_series(1, @N@) n"
 else:
@@ -72,7 +73,8 @@ result = mailing.pk, mailing.starts_at.timestamp()
 MODELS = """
 import django, json, sys; django.setup()
 from django.utils import timezone
-from accounts.models import User; from mailings.models import *
+from django.contrib.auth.models import Group
+from accounts.models import USERS, User; from mailings.models import *
 result = None
 """
 
@@ -183,21 +185,23 @@ class Product:
 
     def open_console(self) -> None:
         """From now on `python` costs no start of a process, and takes milliseconds."""
-        self.console = subprocess.Popen(
-            [sys.executable, "-c", CONSOLE],
-            cwd=BASE_DIR,
-            env=self.env,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        with self.log.open("a") as log:
+            self.console = subprocess.Popen(
+                [sys.executable, "-c", CONSOLE],
+                cwd=BASE_DIR,
+                env=self.env,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
         atexit.register(self.console.kill)
 
     def _ask_console(self, code: str) -> Any:
         self.console.stdin.write(json.dumps(code) + "\n")
         self.console.stdin.flush()
         if not (answer := self.console.stdout.readline()):
-            raise RuntimeError("The console died of this code; its error stands above.\n" + code)
+            raise RuntimeError(f"{self.log.read_text()[-3000:]}\nThe console died of:\n{code}")
         return json.loads(answer)
 
     def add_company(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 import time
 
-from harness import Host, Product, say
+from harness import CONNECTIONS, WORKERS, Host, Product, say
 from processes import wait_for
 from servers import Receiver
 from table import Row
@@ -16,6 +15,7 @@ KILL_AT, RESTART_AT = 12.0, 14.0  # of these seconds
 DOMAIN, DOMAIN_RATE, DOMAIN_SECONDS = "slow.test", 20, 60.0
 ALONE_SECONDS = 15.0  # to measure the other domains without a slow one
 DELAY = 0.05  # seconds before every reply: 8 connections take 160 letters a second
+SESSIONS = WORKERS * CONNECTIONS
 
 
 def limit_rows(database: str) -> list[Row]:
@@ -42,11 +42,12 @@ def limit_rows(database: str) -> list[Row]:
     host.close()
     product.close()
     server.stop()
-    limited = [domain for domain in everybody if domain == "limited.test"]
     what = "2 clusters x 2 workers, one killed"
     return [
         limit_row(f"service limit, {what}, {database}", len(everybody), RATE),
-        limit_row(f"company limit, {what}, {database}", len(limited), PER_MINUTE / 60),
+        limit_row(
+            f"company limit, {what}, {database}", everybody.count("limited.test"), PER_MINUTE / 60
+        ),
     ]
 
 
@@ -97,9 +98,18 @@ def send_mixed(database: str, seconds: float, *options: str) -> tuple[float, flo
     """Return letters a second to the slow domain and to all others, and the complaints."""
     say(f"domains, {database}, {seconds:.0f} s, {' '.join(options) or 'none slow'}")
     server = Receiver("--delay", str(DELAY), *options)
-    product = Product(database, server, clients=int(2 / DELAY * 8 * (seconds + 10)))
-    product.python(
-        f"Client.objects.filter(pk__in=Client.objects.annotate(n=models.F('pk') % 4)"
-        f".filter(n=0)).update(email=models.functions.Concat('full_name', models.Value('@{DOMAIN}')))"
-    )
-    return seconds, seconds, signal.SIGTERM
+    product = Product(database, server, clients=0)
+    # What the connections take, if all of it goes to the three quarters that do not complain.
+    most = SESSIONS / DELAY * (seconds + WARM_UP + 5) * 4 / 3
+    product.add_company("bench", int(most), fourth=DOMAIN)
+    product.start()
+    product.save_mailing()
+    wait_for(lambda: server.taken, "the first letter arrives")
+    began = time.time() + WARM_UP
+    sleep_until(began + seconds)
+    found = domains(server, began, began + seconds)
+    complaints = sum(began <= moment < began + seconds for moment, _domain in server.complaints)
+    product.close()
+    server.stop()
+    slow = found.count(DOMAIN)
+    return slow / seconds, (len(found) - slow) / seconds, complaints

@@ -7,10 +7,12 @@ generator) sends as many over as many connections, since machines drift; Django'
 
     BENCH_N            letters (20000)
     BENCH_DATABASES    "postgres sqlite" where PostgreSQL and Redis answer, else "sqlite";
-                       the rows after `first` run on the first one only
-    BENCH_ROWS         which rows: rate opening first slow lockstep closing two-connections
+                       slow, lockstep, closing and two-connections run on the first one only
+    BENCH_ROWS         which rows: rate opening first slow lockstep closing two-connections,
+                       and besides these, some minutes long: fair stop limits sigterm; or "all"
     BENCH_OPEN         recipients of the run that is opened without sending (100000)
     BENCH_GROWTH       1: measure the rate at a tenth of BENCH_N as well (from 1000000 on: always)
+    BENCH_FAIR         letters of the company beside which another one sends 50 (200000)
     BENCH_WORKERS      worker processes (2)
     BENCH_CONNECTIONS  connections of each (4)
 
@@ -30,10 +32,14 @@ import sys
 import time
 from dataclasses import asdict
 
-from harness import BASE_DIR, CONNECTIONS, WORKERS, Product, Run, databases, manage
+from databases import BASE_DIR, databases, manage
+from fair import fair_row
+from harness import CONNECTIONS, WORKERS, Product, Run, say
+from limits import domain_row, limit_rows
 from processes import clean_up_on_sigterm, connected, cpu_seconds, memory_mb, pids_named, wait_for
 from servers import Receiver, Sink, has_sink, rate_receiver
-from table import Row, print_table, verdicts
+from stop import sigterm_row, stop_rows
+from table import LETTER_SIZE, Row, print_tables, verdicts
 from yardsticks import (
     has_source,
     measure_django,
@@ -45,8 +51,9 @@ from yardsticks import (
 LETTERS = int(os.environ.get("BENCH_N", "20000"))
 OPEN = int(os.environ.get("BENCH_OPEN", "100000"))
 GROWTH = LETTERS >= 1_000_000 or os.environ.get("BENCH_GROWTH") == "1"
-ALL_ROWS = "rate opening first slow lockstep closing two-connections"
-ROWS = os.environ.get("BENCH_ROWS", ALL_ROWS).split()
+SPEED_ROWS = "rate opening first slow lockstep closing two-connections"
+ALL_ROWS = f"{SPEED_ROWS} fair stop limits sigterm"
+ROWS = os.environ.get("BENCH_ROWS", SPEED_ROWS).replace("all", ALL_ROWS).split()
 SESSIONS = WORKERS * CONNECTIONS
 FEW = min(LETTERS, 50_000)  # letters of the rows about odd servers
 SLOW_LETTERS, SLOW_CONNECTIONS, SLOW_DELAY = min(LETTERS, 8000), 20, 0.05
@@ -305,6 +312,36 @@ def other_rows(size: int) -> list[Row]:
     return rows
 
 
+def manners_rows() -> list[Row]:
+    """Measure how fair and polite the engine is, on each database."""
+    rows = []
+    for database in databases():
+        if "fair" in ROWS:
+            rows.append(fair_row(database))
+        if "stop" in ROWS:
+            rows += stop_rows(database)
+        if "limits" in ROWS:
+            rows += [*limit_rows(database), domain_row(database)]
+        if "sigterm" in ROWS:
+            rows.append(sigterm_row(database))
+    return rows
+
+
+def notes_on(size: int, letter: str) -> list[str]:
+    machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.platform()}"
+    notes = [f"Machine: {machine}.", f"A letter: {letter}."]
+    if not LETTER_SIZE[0] <= size <= LETTER_SIZE[1]:
+        notes.append(f"NOT MET: a letter has {LETTER_SIZE[0]:,} to {LETTER_SIZE[1]:,} bytes.")
+    notes.append("CPU: seconds for 1,000 letters.")
+    notes.append("Checked by: count = smtp-sink's counter; log = the receiver's list of letters.")
+    if not (has_sink() and has_source()):
+        notes.append(
+            "smtp-sink or smtp-source is missing (apt install postfix): bench/receiver.py stands"
+            " in for the first, and there is no rate to compare with the second's."
+        )
+    return notes
+
+
 def main() -> None:
     clean_up_on_sigterm()
     if unknown := set(ROWS) - set(ALL_ROWS.split()):
@@ -312,17 +349,10 @@ def main() -> None:
     size, letter = measure_letter()
     rows = rate_rows(size) if "rate" in ROWS else []
     rows += other_rows(size)
-    print_table(rows)
-    machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.platform()}"
-    notes = [f"Machine: {machine}.", f"A letter: {letter}."]
-    notes.append("Checked by: count = smtp-sink's counter; log = the receiver's list of letters.")
-    if not (has_sink() and has_source()):
-        notes.append(
-            "smtp-sink or smtp-source is missing (apt install postfix): bench/receiver.py stands"
-            " in for the first, and there is no rate to compare with the second's."
-        )
-    judged = verdicts(rows)
-    print("", *notes, "", *judged, sep="\n")
+    rows += manners_rows()
+    print_tables(rows)
+    notes, judged = notes_on(size, letter), verdicts(rows)
+    print(*notes, "", *judged, sep="\n")
     report = BASE_DIR / "var" / "bench.json"
     report.parent.mkdir(exist_ok=True)
     content = {"notes": notes, "rows": [asdict(row) for row in rows], "verdicts": judged}

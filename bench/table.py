@@ -9,8 +9,12 @@ RATE, DJANGO, COST, GROWTH = 0.70, 12, 0.10, 0.85
 PEAK_MB, FLAT_MB = 120, 10
 # Seconds a recipient, and seconds below which a run need not be opened however small it is.
 OPENING, OPENING_FLOOR = 15 / 1_000_000, 1.5
-FIRST = 2.0  # seconds
 SLOW, PLAIN = 0.90, 0.80
+# Seconds: to the first letter; to the last of a few beside very many (p95); from a stop to the
+# last letter that began; from SIGTERM to the end.
+WITHIN = {"first": 2.0, "fair": 5.0, "stop": 1.0, "sigterm": 5.0}
+EXACT, UNAFFECTED = 0.05, 0.95  # of a limit, and of the rate of domains that do not complain
+LETTER_SIZE = 4000, 4500  # bytes on the wire
 
 
 @dataclass
@@ -31,6 +35,7 @@ class Row:
     lost: int | None = None
     doubled: int | None = None
     unknown: int | None = None
+    doubts: int | None = None
     checked_by: str = ""
     result: str = ""
     # What the row is compared with, for the verdicts and the JSON: its rate, and the share.
@@ -46,24 +51,26 @@ class Row:
         self.result = f"{self.share:.0%} of {with_what} ({rate:,.0f}/s)"
 
 
-HEADINGS = {
-    "what": "what",
-    "letters": "letters",
-    "rate": "letters/s",
-    "cpu_workers": "workers, CPU-s/1,000",
-    "cpu_database": "database, CPU-s/1,000",
-    "cpu_receiver": "receiver, CPU-s/1,000",
-    "worker_peak_mb": "worker's peak, MB",
-    "worker_growth_mb": "grew by, MB",
-    "opening_s": "opened in, s",
-    "planned": "planned",
-    "accepted": "accepted",
-    "lost": "lost",
-    "doubled": "doubled",
-    "unknown": "unknown",
-    "checked_by": "checked by",
-    "result": "result",
-}
+# Three tables of a width that can be read; each has the rows that have something in it.
+TABLES = (
+    {
+        "rate": "letters/s",
+        "cpu_workers": "CPU workers",
+        "cpu_database": "CPU database",
+        "cpu_receiver": "CPU receiver",
+        "worker_peak_mb": "worker's peak, MB",
+        "worker_growth_mb": "grew by, MB",
+    },
+    {
+        "planned": "planned",
+        "accepted": "accepted",
+        "lost": "lost",
+        "doubled": "doubled",
+        "unknown": "unknown",
+        "checked_by": "checked by",
+    },
+    {"opening_s": "opened in, s", "result": "result"},
+)
 
 
 def cell(name: str, value: object) -> str:
@@ -77,32 +84,44 @@ def cell(name: str, value: object) -> str:
     return str(value)
 
 
-def print_table(rows: list[Row]) -> None:
-    """Print rows as Markdown; columns that nothing fills are left out."""
+def print_tables(rows: list[Row]) -> None:
+    """Print rows as Markdown; rows and columns that nothing fills are left out."""
     dicts = [asdict(row) for row in rows]
-    names = [name for name in HEADINGS if any(row[name] not in (None, "") for row in dicts)]
-    cells = [[HEADINGS[name] for name in names]]
-    cells += [[cell(name, row[name]) for name in names] for row in dicts]
+    for headings in TABLES:
+        filled = [row for row in dicts if any(row[name] not in (None, "") for name in headings)]
+        names = [n for n in headings if any(row[n] not in (None, "") for row in filled)]
+        if filled:
+            _print_table({"what": "what", "letters": "letters", **headings}, names, filled)
+
+
+def _print_table(headings: dict[str, str], names: list[str], rows: list[dict]) -> None:
+    names = ["what", "letters", *names]
+    cells = [[headings[name] for name in names]]
+    cells += [[cell(name, row[name]) for name in names] for row in rows]
     widths = [max(len(line[i]) for line in cells) for i in range(len(names))]
     for number, line in enumerate(cells):
         print("| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |")
         if number == 0:
             print("|" + "|".join("-" * (w + 2) for w in widths) + "|")
+    print()
 
 
 def verdicts(rows: list[Row]) -> list[str]:
     """Return a line for every target that the rows say something about."""
+    judges = {
+        "rate": _rate,
+        "growth": _growth,
+        "opening": _opening,
+        "slow": _share,
+        "plain": _share,
+        "limit": _limit,
+        "others": _others,
+        **dict.fromkeys(WITHIN, _within),
+    }
     lines = []
     for row in rows:
-        judge = {"rate": _rate, "opening": _opening, "first": _first}.get(row.kind)
-        if judge:
-            lines += judge(row)
-        elif row.kind == "growth":
-            lines.append(_line(row, f"{row.share:.2f} of the rate", f"{GROWTH:.2f}",
-                               row.share >= GROWTH))  # fmt: skip
-        elif row.kind in ("slow", "plain"):
-            target = SLOW if row.kind == "slow" else PLAIN
-            lines.append(_line(row, row.result, f"{target:.0%}", row.share >= target))
+        if row.kind in judges:
+            lines += judges[row.kind](row)
         if row.planned is not None and row.kind != "opening":
             words = f"lost {row.lost}, doubled {row.doubled}"
             lines.append(_line(row, words, "0", not (row.lost or row.doubled)))
@@ -139,5 +158,28 @@ def _opening(row: Row) -> list[str]:
     return [_line(row, words, f"{target:g} s", row.opening_s <= target)]
 
 
-def _first(row: Row) -> list[str]:
-    return [_line(row, row.result, f"{FIRST:g} s", row.seconds <= FIRST)]
+def _growth(row: Row) -> list[str]:
+    words = f"{row.share:.2f} of the rate"
+    return [_line(row, words, f"{GROWTH:.2f}", row.share >= GROWTH)]
+
+
+def _share(row: Row) -> list[str]:
+    target = SLOW if row.kind == "slow" else PLAIN
+    return [_line(row, row.result, f"{target:.0%}", row.share >= target)]
+
+
+def _limit(row: Row) -> list[str]:
+    return [_line(row, row.result, f"within {EXACT:.0%}", abs(row.share - 1) <= EXACT)]
+
+
+def _others(row: Row) -> list[str]:
+    words = f"all others at {row.share:.0%} of their rate"
+    return [_line(row, words, f"{UNAFFECTED:.0%}", row.share >= UNAFFECTED)]
+
+
+def _within(row: Row) -> list[str]:
+    target = WITHIN[row.kind]
+    lines = [_line(row, row.result, f"{target:g} s", row.seconds <= target)]
+    if row.doubts is not None:
+        lines.append(_line(row, f"in doubt {row.doubts}", "0", not row.doubts))
+    return lines

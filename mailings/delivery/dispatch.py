@@ -177,6 +177,8 @@ class Turn:
             return
         if self.holds and (self.health.is_probing or len(self.transport.queue) > CLAIM):
             return
+        if not self.holds:
+            self.rota.forget()  # Before a worker gives up it must have looked.
         now = timezone.now()
         if (chunk := self.rota.take_chunk(self.worker, self.health, now)) is None:
             return
