@@ -1,15 +1,26 @@
-"""How a mailing becomes sent mail. Nothing here knows a request.
+"""How the letters of an open run become sent mail. Nothing here knows a request.
 
-schedule.py   which moment comes next: pure functions of values
-runs.py       a run from its opening to its end: whom it plans, when it adds up
-ledger.py     who holds which chunk, who may get a letter, what is written of each
-dispatch.py   a worker's turn: chunk in, letters out, answers in
-letter.py     compose once, fill in per recipient, to bytes (plaintext.py: the text part)
-transport.py  kept connections, and what the server's replies mean (smtp.py: one session)
-journal.py    what was on the wire when a worker died
-reasons.py    words of ours in the ledger
+dispatch.py   a worker's turn: open what is due, send what is planned, close what is done
+hold.py       chunks in a worker's hands: whose turn it is, what is on its way
+ledger.py     who takes which rows, and what is written of each
+letter.py     compose once, fill in per recipient, to bytes
+transport.py  letters out, and what the server's replies mean: one of them, and many in a row
 
-A worker that dies leaves its rows in `sending`. Its journal says which of them had been handed
-to the mail server without an answer; those alone are in doubt, and the mailing decides whether
-they are sent again or left as unknown.
+Beside it: runs.py opens and closes runs, limits.py says how many letters may go out now,
+journal.py keeps what is on the wire, smtp/ is the client that all letters go through.
+
+One way of a letter:
+
+    Rota.take_chunk    a chunk of a run whose turn it is; a lease says who holds it
+    ledger.claim       rows of it that may go out now: consent is part of the statement
+    Transport.submit   into the queue of one loop over a few kept connections
+    Letter.build       the bytes, when a server waits for them
+    Journal            handed over -> answered, in a file that outlives the process
+    Health.judge       is this answer about the person, the mailing, or the server?
+    ledger.record      rows and the run's sums, in batches
+    release_chunk      back, or done; the run closes when its last chunk is
+
+A worker that dies leaves its lease and how far it had claimed. Its journal says which letters had
+been handed to the mail server without an answer; those alone are in doubt, and the mailing decides
+whether they are sent again or left as unknown.
 """
