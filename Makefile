@@ -4,7 +4,7 @@ PY = .venv/bin/python
 DATABASE_URL ?= postgres://postgres@127.0.0.1:5432/vestnik
 REDIS_URL ?= redis://127.0.0.1:6379/0
 
-.PHONY: run test test-services bench bench-faults lint extract-messages messages
+.PHONY: run test test-services bench bench-faults profile lint extract-messages messages
 
 run: .venv/runtime
 	@$(PY) site/run.py
@@ -20,6 +20,9 @@ bench: .venv/runtime
 
 bench-faults: .venv/runtime
 	$(PY) bench/faults.py
+
+profile: .venv/runtime
+	$(PY) bench/hotspots.py
 
 lint: .venv/development
 	.venv/bin/ruff check . && .venv/bin/ruff format --check .

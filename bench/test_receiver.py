@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -133,6 +134,33 @@ def test_too_many_letters_and_too_many_connections_are_told_421(start):
     assert client.say(BODY + ENVELOPE % b"c2@example.com", 3) == [250, 421, 0]
     receiver.stop()
     assert receiver.goodbyes == {"closed": 1, "refused": 1}
+
+
+def test_a_slow_domain_complains_above_its_rate_and_others_do_not(start):
+    receiver = start("--slow", "slow.test=2")
+    client = Client(receiver)
+    assert client.hear() == 220
+    recipients = (b"a@slow.test", b"b@x.test", b"b@slow.test", b"c@x.test", b"c@slow.test")
+    words = b"".join(b"RCPT TO:<%s>\r\n" % recipient for recipient in recipients)
+    assert client.say(words, 5) == [250, 250, 250, 250, 421]
+    assert client.hear() == 0
+    receiver.stop()
+    assert [domain for _moment, domain in receiver.complaints] == ["slow.test"]
+
+
+def test_the_log_says_when_each_letter_began(start):
+    receiver = start("--commands")
+    client = Client(receiver)
+    client.begin()
+    wait_for(lambda: receiver.look() or receiver.data, "DATA is logged")
+    assert receiver.bodies == []
+    before = time.time()
+    client.say(BODY)
+    client.say(b"QUIT\r\n")
+    receiver.stop()
+    assert [recipient for _moment, recipient in receiver.data] == ["c1@example.com"]
+    assert len(receiver.bodies) == 1
+    assert receiver.data[0][0] <= before <= receiver.bodies[0][0] <= receiver.letters[0].time
 
 
 def test_the_plain_client_sends_every_letter_once(start):
