@@ -68,7 +68,7 @@ def test_finished_mailings_have_a_run_that_adds_up():
     seed()
     assert Mailing.objects.finished().count() == 2
     for attempt in Attempt.objects.all():
-        assert attempt.left == 0
+        assert attempt.done == attempt.planned
         assert attempt.deliveries.count() == attempt.planned > 0
         assert attempt.deliveries.filter(status="accepted").count() == attempt.accepted
 

@@ -229,10 +229,12 @@ class Turn:
         room, hold.not_before = limits.ration(owner, room, now) if room else (0, None)
         if not room:
             if hold.not_before and hold.not_before > now + timedelta(seconds=LOOK_SECONDS):
-                hold.finish()
+                # The letters in hand have their places already: they still go out.
+                hold.claimed_all = True
             return
         read_at = time.monotonic()
         claimed = ledger.claim(hold.chunk, room, now)
+        limits.give_back(owner, room - len(claimed))
         hold.claimed_all = not claimed
         rows, late = self.health.domains.sort(claimed)
         for row, wait in late:

@@ -193,7 +193,7 @@ class Health:
         if outcome is Outcome.ACCEPTED:
             hold.refusals = 0
             if self._suspects:
-                self.settle()
+                self._settle(lambda sent, cause: cause is Outcome.LOST or sent.hold is hold)
         elif outcome is Outcome.SLOW:
             result = self._complaint(letter, result)
         elif outcome in (Outcome.LOST, Outcome.DOUBT):
@@ -210,11 +210,17 @@ class Health:
         is_suspect = outcome in (Outcome.LOST, Outcome.REFUSED)
         (self._suspects if is_suspect else hold.results).append((letter, result))
 
-    def settle(self, hold: Any = None) -> None:
-        """Decide on letters that may have met trouble: was it, or shall they be tried later?"""
-        settled = [pair for pair in self._suspects if hold in (None, pair[0].hold)]
-        self._suspects = [pair for pair in self._suspects if pair not in settled]
-        for letter, result in settled:
+    def settle(self, hold: Any) -> None:
+        """Decide on a hold's letters that may have met trouble; no further answer comes."""
+        self._settle(lambda sent, _cause: sent.hold is hold)
+
+    def _settle(self, is_meant: Callable[[Any, Outcome], bool]) -> None:
+        """Decide on suspects: was it trouble, or shall they be tried later?"""
+        suspects, self._suspects = self._suspects, []
+        for letter, result in suspects:
+            if not is_meant(letter, result.outcome):
+                self._suspects.append((letter, result))
+                continue
             outcome = Outcome.TROUBLE if self.trouble or letter.hold.held else Outcome.LATER
             letter.hold.results.append((letter, Result(outcome, result.code, result.text)))
 

@@ -21,10 +21,6 @@ SLOW = b"421 4.7.28 An unusual rate of mail\r\n"
 START = datetime.fromisoformat("2030-05-06T12:00:00+03:00")
 
 
-# Letters in hand are withdrawn, and their places lost, when their company's limit closes.
-loses_places = pytest.mark.xfail(reason="places in a limit are lost", strict=False)
-
-
 def seconds(number: float) -> timedelta:
     return timedelta(seconds=number)
 
@@ -136,7 +132,6 @@ def limited(owner) -> Mailing:
 
 
 class TestCompany:
-    @loses_places
     def test_it_waits_alone_and_goes_on(self, server, limited, stranger):
         other = make_due(stranger, 5, domain="other.test")
         before = timezone.now()
@@ -154,7 +149,6 @@ class TestCompany:
         assert only_run(limited).status == Attempt.Status.SUCCESS
         assert len(server.letters) == 8
 
-    @loses_places
     def test_all_its_mailings_share_it(self, server, limited):
         second = make_mailing(
             limited.owner, starts_at=timezone.now(), clients=limited.clients.all()
@@ -170,7 +164,6 @@ class TestCompany:
         dispatch.run_pass()
         assert only_run(limited).status == Attempt.Status.SUCCESS
 
-    @loses_places
     def test_a_clock_that_was_a_day_ahead_stops_nobody(self, server, limited):
         name, ahead = f"company:{limited.owner_id}", timezone.now() + timedelta(days=1)
         Pace.objects.create(name=name, paced_until=ahead)
@@ -179,7 +172,6 @@ class TestCompany:
 
 
 class TestService:
-    @loses_places
     def test_companies_take_turns(self, server, owner, stranger, settings):
         settings.MAILING_RATE_LIMIT = 0.1
         first, second = make_due(owner, 2), make_due(stranger, 2, domain="other.test")
@@ -192,7 +184,6 @@ class TestService:
             let_time_pass(second)
         assert only_run(first).status == only_run(second).status == "success"
 
-    @loses_places
     def test_letters_cost_what_they_count(self, server, owner, settings, monkeypatch):
         """A run takes as many letters out of a limit as it sends, give or take one ration."""
         settings.MAILING_RATE_LIMIT = 100
