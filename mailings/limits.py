@@ -122,7 +122,7 @@ class Domains:
                 if seconds <= NEAR:
                     go.append(row)
                 else:
-                    wait.append((row, seconds))
+                    wait.append((row, min(seconds, Pace.LONGEST_WAIT.total_seconds())))
         return go, wait
 
     def _has_place(self, row: Row, pace: Pace) -> bool:
@@ -130,8 +130,11 @@ class Domains:
         if row.response != reasons.DOMAIN_SLOW:
             return False
         given_at = row.updated_at
-        # SQLite keeps moments in UTC, and plain SQL gives them back without the zone.
-        return (given_at if given_at.tzinfo else given_at.replace(tzinfo=UTC)) >= pace.halved_at
+        if given_at.tzinfo is None:
+            # SQLite keeps moments in UTC, and plain SQL gives them back without the zone.
+            given_at = given_at.replace(tzinfo=UTC)
+        # Who waited longest of all was given no place: it asks again.
+        return given_at >= max(pace.halved_at, timezone.now() - Pace.LONGEST_WAIT)
 
     def complained(self, email: str) -> float | None:
         """Take in that a domain asks for fewer letters; return seconds until the letter's turn.

@@ -821,6 +821,7 @@ class Pace(models.Model):
     HALVE_PAUSE = timedelta(seconds=1)
     GROW_PAUSE, GROWTH = timedelta(seconds=30), 1.25
     SLOWEST = 1 / 30  # letters a second
+    LONGEST_WAIT = timedelta(minutes=10)
 
     name = models.CharField(max_length=270, unique=True)
     rate = models.FloatField(null=True)
@@ -859,14 +860,16 @@ class Pace(models.Model):
     def book(cls, domain: str, count: int, now: datetime) -> tuple[datetime, float]:
         """Give `count` letters to a slow domain their places in its queue.
 
-        Return when the first may go out and how many seconds lie between two of them.
+        Return when the first may go out and how many seconds lie between two of them. Nobody
+        gets a place further ahead than LONGEST_WAIT: by then the domain may take more.
         """
         with transaction.atomic():
             row = cls.objects.select_for_update().filter(name=f"domain:{domain}").first()
             if row is None or row.rate is None:
                 return now, 0.0
             start = max(row.paced_until or now, now - cls.CREDIT)
-            row.paced_until = start + timedelta(seconds=count / row.rate)
+            near = max((now + cls.LONGEST_WAIT - start).total_seconds(), 0.0)
+            row.paced_until = start + timedelta(seconds=min(count / row.rate, near))
             row.save(update_fields=["paced_until"])
             return start, 1 / row.rate
 

@@ -97,6 +97,7 @@ class ScriptedServer:
             threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
 
     def _serve(self, sock: socket.socket) -> None:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self.tls and self.tls_first:
             try:
                 sock = self.tls.wrap_socket(sock, server_side=True)
