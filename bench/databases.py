@@ -34,6 +34,7 @@ def environment(folder: Path, database_url: str) -> dict[str, str]:
         "DJANGO_SETTINGS_MODULE": "config.settings",
         "SECRET_KEY": "bench-" + "x" * 50,
         "DEBUG": "false",
+        "LANGUAGE_CODE": "en",
         "VAR_DIR": str(folder),
         "DEFAULT_FROM_EMAIL": "Vestnik <news@vestnik.test>",
         "DATABASE_URL": database_url,

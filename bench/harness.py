@@ -31,6 +31,7 @@ from servers import Receiver, Sink
 
 WORKERS = int(os.environ.get("BENCH_WORKERS", "2"))
 CONNECTIONS = int(os.environ.get("BENCH_CONNECTIONS", "4"))
+SENTENCES = 1  # of the letter: so many that it comes to 4.0 to 4.5 KB, or as near as can be
 
 # Letters to @N@ clients c1@@DOMAIN@, c2@… of one company; every fourth may have another domain.
 PREPARE = """
@@ -55,7 +56,7 @@ with connection.cursor() as cursor:
     )
     if connection.vendor == "postgresql":
         cursor.execute("ANALYZE mailings_client")
-text = "<p>Dear {{ client.full_name }}, " + "the new harvest has come to our shop. " * 2 + "</p>"
+text = "<p>Dear {{ client.full_name }}, " + "the new harvest has come to our shop. " * @TIMES@ + "</p>"
 Message.objects.create(
     owner=user, subject="News for {{ client.full_name }}", body=[("heading", "News"), ("text", text)]
 )
@@ -219,6 +220,7 @@ class Product:
                 PREPARE,
                 OWNER=name,
                 N=clients,
+                TIMES=SENTENCES,
                 DOMAIN=domain,
                 FOURTH=fourth or domain,
                 PER_MINUTE=per_minute,
