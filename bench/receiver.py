@@ -18,7 +18,8 @@ Lines of the log, their fields parted by tabs; numbers of letters count from 1:
     S  recipient  unix time                  the first bytes of a body came in (with --commands)
 
 Only what a client can send after it has read a reply proves that it did: the next letter's body,
-QUIT, RSET. Commands sent along with a letter prove nothing.
+RSET. Commands sent along with a letter prove nothing, nor does QUIT: a client that gives up says
+it with the reply unread.
 """
 
 from __future__ import annotations
@@ -120,7 +121,7 @@ class Session:
             self.server.maybe_cut("data")
             self.in_body, self.has_begun = True, False
             return b"354 Go on\r\n"
-        if was_sent:
+        if was_sent and verb != b"QUIT":
             self.confirm()
         return self._take_other(verb)
 

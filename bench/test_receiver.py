@@ -96,14 +96,16 @@ def test_the_next_body_proves_it(start):
     assert len(receiver.letters) == 1
 
 
-def test_quit_after_the_reply_proves_it(start):
+def test_rset_proves_it_and_quit_does_not(start):
     receiver = start()
-    client = Client(receiver)
-    client.begin()
-    client.say(BODY)
-    assert client.say(b"QUIT\r\n") == [221]
+    for word in (b"QUIT\r\n", b"RSET\r\n"):
+        client = Client(receiver)
+        client.begin()
+        client.say(BODY)
+        client.say(word)
     receiver.stop()
-    assert receiver.read == {1}
+    assert len(receiver.letters) == 2
+    assert receiver.read == {2}
 
 
 def test_a_cut_after_the_dot_takes_the_letter_and_withholds_the_answer(start):
