@@ -102,7 +102,7 @@ class Domains:
             self._taken_before, self._taken = self._taken, Counter()
             self._since_before, self._since = self._since, now
 
-    def sort(self, rows: Sequence[AnyRow]) -> tuple[Sequence[AnyRow], list[tuple[AnyRow, float]]]:
+    def admit(self, rows: Sequence[AnyRow]) -> tuple[Sequence[AnyRow], list[tuple[AnyRow, float]]]:
         """Return which rows may go out now, and which must wait for how many seconds."""
         if not self.slow:
             return rows, []

@@ -1,13 +1,13 @@
 """Numbers of the service: how they come together, and how they are read.
 
-Every worker adds up its own numbers in a `Tally` and saves them every second or so into the rows
+Every worker adds up its own numbers in a `Tally` and saves them every few seconds into the rows
 of `Counter`, which hold the sums over all workers and hosts since the service began. Names:
 
     letters:<outcome>     what the mail server, or we, said to letters: accepted, rejected, deferred…
     stage:<stage>:<le>    replies of the mail server in this stage that took up to `le` seconds
                           (and longer than the bound below it; `inf`: longer than all bounds)
     stage:<stage>:sum     seconds that they took together
-    anything else         events of that name, such as breaker_opened
+    anything else         events of that name, such as sweep_findings
 """
 
 from __future__ import annotations

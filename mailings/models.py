@@ -645,7 +645,7 @@ class Attempt(models.Model):
     def done(self) -> int:
         return self.accepted + self.rejected + self.skipped + self.unknown
 
-    def hold(self, reason: str, words: str, now: datetime) -> None:
+    def pause(self, reason: str, words: str, now: datetime) -> None:
         """Pause the run; nothing more of it is sent until `go_on`. Others are not touched.
 
         `reason` is one of reasons.py, `words` are the mail server's.
@@ -777,8 +777,8 @@ class MailServer(models.Model):
     def __str__(self) -> str:
         return self.name
 
-    def admits(self, now: datetime) -> bool:
-        """Return whether letters may go out now. In trouble, one worker at a time may probe."""
+    def take_probe(self, now: datetime) -> bool:
+        """Return whether this worker may send now; in trouble, take the right to the next probe."""
         if self.trouble_since is None:
             return True
         probe = MailServer.objects.filter(pk=self.pk, next_try_at=self.next_try_at)

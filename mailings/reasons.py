@@ -13,7 +13,6 @@ NO_RECIPIENTS = _("There was nobody to send it to.")
 STILL_RUNNING = _("This run was left out: the one before it was still at work.")
 NO_SMTPUTF8 = _("The mail server does not take internationalised addresses.")
 NOT_COMPOSED = _("The letter could not be put together.")
-GAVE_UP = _("No success after several tries.")
 DOMAIN_SLOW = _("Waiting for the recipient's mail system: it asks for fewer letters at a time.")
 
 # Why a run is paused until somebody lets it go on.

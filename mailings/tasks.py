@@ -6,6 +6,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +32,8 @@ cluster_stops = multiprocessing.RawValue("b", 0)
 moved_at = multiprocessing.RawValue("d", 0.0)  # time.monotonic of a worker's last move
 # The workers that are at work, each at the place of its process id.
 at_work = multiprocessing.RawArray("i", 1024)
+# Signals that told this very worker to stop.
+_told_to_stop: list[int] = []
 
 
 def run_pass() -> dict[str, Any]:
@@ -49,6 +52,8 @@ def _at_work() -> Iterator[None]:
         yield
     finally:
         at_work[pid % len(at_work)] = 0
+    if _told_to_stop:
+        sys.exit(0)
 
 
 def is_anybody_at_work() -> bool:
@@ -67,7 +72,7 @@ def _is_alive(pid: int) -> bool:
 def _is_stopping() -> bool:
     """Say whether to stop, and show that this worker moves."""
     moved_at.value = time.monotonic()
-    return bool(cluster_stops.value)
+    return bool(cluster_stops.value or _told_to_stop)
 
 
 def ring() -> None:
@@ -85,12 +90,14 @@ def ring_unless_rung() -> None:
 
 
 @receiver(post_spawn)
-def finish_letter_on_sigterm(**kwargs: object) -> None:
-    """Let a worker that gets SIGTERM finish the letter in its hand; a second one kills it."""
+def end_pass_on_sigterm(**kwargs: object) -> None:
+    """Let a worker that gets SIGTERM end its pass and then itself; a second one kills it."""
 
     def stop(signum: int, frame: object) -> None:
-        cluster_stops.value = 1
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        _told_to_stop.append(signum)
+        if at_work[os.getpid() % len(at_work)] != os.getpid():
+            sys.exit(0)  # It waits for a task; as an exception this opens the queue's lock again.
 
     signal.signal(signal.SIGTERM, stop)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from config import env
-from config.lifeline import end_with_parent, stop_patience
+from config.lifeline import STOP_PATIENCE, end_with_parent
 
 PYTHON = sys.executable
 KILL_SECONDS = 10  # for `qcluster` to kill workers that hang
@@ -86,8 +86,7 @@ def stop(processes: list[subprocess.Popen[bytes]]) -> None:
     """
     for process in processes:
         process.terminate()
-    smtp_timeout = env.number("SMTP_TIMEOUT", 30, low=1, high=600)
-    deadline = time.monotonic() + stop_patience(smtp_timeout) + KILL_SECONDS
+    deadline = time.monotonic() + STOP_PATIENCE + KILL_SECONDS
     for process in processes:
         try:
             process.wait(max(deadline - time.monotonic(), 0.1))

@@ -129,7 +129,7 @@ class Turn:
             self.health.judge(sent, result)
         self._keep()
         for hold in list(self.holds):
-            if hold.is_done and not hold.hand:
+            if hold.claims_no_more and not hold.hand:
                 self._put_back(hold)
         if self.health.trouble and not self.holds:
             self.summary.trouble = self.health.report_trouble(timezone.now())
@@ -204,8 +204,8 @@ class Turn:
         self.health.settle(hold)
         self._flush(hold)
         now = timezone.now()
-        if hold.held:
-            hold.chunk.attempt.hold(*hold.held, now)
+        if hold.pause:
+            hold.chunk.attempt.pause(*hold.pause, now)
         ledger.release_chunk(hold.chunk, now, hold.not_before)
         self.holds.remove(hold)
         self.at_work_on = None
@@ -215,7 +215,7 @@ class Turn:
     def _top_up(self, hold: Hold) -> None:
         """Claim more rows where there is room."""
         now = timezone.now()
-        if self.health.trouble or hold.held or time.monotonic() > hold.turn_ends:
+        if self.health.trouble or hold.pause or time.monotonic() > hold.turn_ends:
             hold.finish()
             self.transport.withdraw()
         if not hold.can_claim(now):
@@ -230,17 +230,17 @@ class Turn:
         if not room:
             if hold.not_before and hold.not_before > now + timedelta(seconds=LOOK_SECONDS):
                 # The letters in hand have their places already: they still go out.
-                hold.claimed_all = True
+                hold.claims_no_more = True
             return
         read_at = time.monotonic()
         claimed = ledger.claim(hold.chunk, room, now)
         limits.give_back(owner, room - len(claimed))
-        hold.claimed_all = not claimed
-        rows, late = self.health.domains.sort(claimed)
+        hold.claims_no_more = not claimed
+        rows, late = self.health.domains.admit(claimed)
         for row, wait in late:
             result = Result(Outcome.SLOW, None, reasons.DOMAIN_SLOW, wait)
             hold.results.append((Letter(row, hold, 0.0), result))
-        self.transport.submit(hold.letter(row, read_at) for row in rows)
+        self.transport.submit(hold.take_in_hand(row, read_at) for row in rows)
 
     # -- what is due while letters are on their way
 

@@ -18,7 +18,8 @@ from mailings.journal import Journal
 from mailings.models import Attempt, AttemptQuerySet, Chunk
 from mailings.unsubscribe import urls_of
 
-# A letter may begin this long after its consent was read.
+# A letter may begin this long after its consent was read: nothing begins later than a second
+# after a stop. It is read again before that (REREAD_SECONDS of dispatch.py).
 CONSENT_SECONDS = 0.9
 CHUNK_TURN = 2.0  # seconds after which a chunk goes back, so that other runs have their turn
 # So many refusals for policy or quota, without an accepted letter between them, pause the run;
@@ -66,21 +67,17 @@ class Hold:
         self.url = urls_of(chunk.attempt_id)
         self.hand: dict[int, Letter] = {}
         self.results: list[tuple[Letter, Result]] = []
-        self.claimed_all = False
+        self.claims_no_more = False
         self.not_before: datetime | None = None
-        self.held: tuple[str, str] | None = None  # reason and words that pause the run
+        self.pause: tuple[str, str] | None = None  # reason and words for which the run is paused
         self.refusals = 0
         self.flushed = self.renewed = time.monotonic()
         self.turn_ends = self.flushed + CHUNK_TURN
 
-    @property
-    def is_done(self) -> bool:
-        return self.claimed_all
-
     def can_claim(self, now: datetime) -> bool:
-        return not self.claimed_all and (self.not_before is None or self.not_before <= now)
+        return not self.claims_no_more and (self.not_before is None or self.not_before <= now)
 
-    def letter(self, row: Claimed, read_at: float) -> Letter:
+    def take_in_hand(self, row: Claimed, read_at: float) -> Letter:
         """Return the letter of a row whose consent was read at `read_at` (time.monotonic)."""
         new = Letter(row, self, read_at + CONSENT_SECONDS)
         self.hand[row.id] = new
@@ -88,7 +85,7 @@ class Hold:
 
     def finish(self) -> None:
         """Begin nothing more of this chunk."""
-        self.claimed_all = True
+        self.claims_no_more = True
         for each in self.hand.values():
             each.allowed_until = 0.0
 
@@ -106,11 +103,11 @@ class Hold:
         """Take in a refusal that is nobody's fault; some of them pause the run."""
         self.refusals += 1
         if result.outcome is Outcome.LOGIN:
-            self.held = (reasons.LOGIN_REFUSED, result.text)
+            self.pause = (reasons.LOGIN_REFUSED, result.text)
         elif self.refusals >= REFUSALS:
             policy = result.enhanced.startswith("5.7.")
             reason = reasons.POLICY_REFUSED if policy else reasons.QUOTA_REFUSED
-            self.held = (reason, result.text)
+            self.pause = (reason, result.text)
 
     def recorded(self, results: Sequence[tuple[Letter, Result]], sums: Sums) -> None:
         """Free what was noted of results that are in the database; look how the run does."""
@@ -123,7 +120,7 @@ class Hold:
         is_young = decided - final < FIRST_LETTERS <= sums.planned
         is_bad = sums.rejected > MOST_REFUSED * max(decided, FIRST_LETTERS)
         if refusals and is_young and is_bad and not self.chunk.attempt.brake_released:
-            self.held = (reasons.TOO_MANY_REFUSED, refusals[-1].text)
+            self.pause = (reasons.TOO_MANY_REFUSED, refusals[-1].text)
 
 
 class Rota:
@@ -167,12 +164,13 @@ class Rota:
         self._read_at = time.monotonic()
         health.read()
         self._turns = list(self._runs().may_go(now).with_free_chunk(now)[:50])
-        health.is_out = bool(self._turns) and not health.state.admits(now)
-        if health.is_out:
-            self._turns = []
         waits = limits.opens_at({run.mailing.owner for run in self._turns}, now)
         self._turns = [run for run in self._turns if run.mailing.owner_id not in waits]
         self.opens = list(waits.values())
+        # Last: the right to probe a server in trouble is given to one worker at a time.
+        health.is_out = bool(self._turns) and not health.state.take_probe(now)
+        if health.is_out:
+            self._turns = []
         self._was_empty = not self._turns
 
     def skeleton(self, attempt: Attempt, address: str) -> letter.Skeleton:

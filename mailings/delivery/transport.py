@@ -221,7 +221,7 @@ class Health:
             if not is_meant(letter, result.outcome):
                 self._suspects.append((letter, result))
                 continue
-            outcome = Outcome.TROUBLE if self.trouble or letter.hold.held else Outcome.LATER
+            outcome = Outcome.TROUBLE if self.trouble or letter.hold.pause else Outcome.LATER
             letter.hold.results.append((letter, Result(outcome, result.code, result.text)))
 
     def report_trouble(self, now: datetime) -> str:

@@ -1,4 +1,4 @@
-"""What both parts of the client speak: servers, replies, what may go wrong."""
+"""What all parts of the client speak: servers, replies, what may go wrong."""
 
 from __future__ import annotations
 

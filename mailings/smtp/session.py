@@ -195,13 +195,13 @@ class Session:
 
     def _send_body(self) -> None:
         body = self.letter.build()
+        self.letter.handing_over()
         self._expected.append("body")
         commands = b""
         if self.pipelines and (following := self.desk.take(self, ahead=True)):
             self.following = following
             self._expected.extend(ENVELOPE)
             commands = b"\r\n".join([*self._envelope(following), b""])
-        self.letter.handing_over()
         self._write(body + commands, after_dot=len(commands))
 
     def _end_refused(self) -> None:

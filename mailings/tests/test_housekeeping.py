@@ -201,7 +201,7 @@ class TestSweep:
     def test_runs_that_may_stand_still_are_left_alone(self, mailing, change):
         run, now = make_running(mailing), timezone.now()
         if change == "held":
-            run.hold("a reason", "550 no", now)
+            run.pause("a reason", "550 no", now)
         elif change == "switched off":
             Mailing.objects.update(is_active=False)
         elif change == "blocked":

@@ -440,7 +440,7 @@ class TestWhatAWorkerSees:
         for _ in range(during):
             domains.refresh()
             emails = [f"c{n}@slow.test" for n in range(rate)]
-            domains.sort([Row(email) for email in emails])
+            domains.admit([Row(email) for email in emails])
             clock.now += 1
             domains.accepted(emails)
 
@@ -455,7 +455,7 @@ class TestWhatAWorkerSees:
 
     def test_a_domain_that_takes_none_from_the_beginning(self, db, clock):
         domains = limits.Domains()
-        domains.sort([Row("c@slow.test")])
+        domains.admit([Row("c@slow.test")])
         clock.now += 30
         domains.refresh()
         assert domains.complained("c@slow.test") is not None
@@ -473,5 +473,5 @@ class TestWhatAWorkerSees:
         Pace.objects.create(name="domain:slow.test", rate=0.1, ceiling=5)
         domains = limits.Domains()
         domains.refresh()
-        _go, wait = domains.sort([Row("C1@SLOW.test"), Row("c2@Slow.Test"), Row("c3@fine.test")])
+        _go, wait = domains.admit([Row("C1@SLOW.test"), Row("c2@Slow.Test"), Row("c3@fine.test")])
         assert len(wait) == 1

@@ -25,7 +25,7 @@ def attempt(owner) -> Attempt:
     attempt = Attempt.objects.create(
         mailing=mailing, slot=timezone.now(), planned=300, accepted=188, rejected=12
     )
-    attempt.hold(reasons.TOO_MANY_REFUSED, WORDS, timezone.now())
+    attempt.pause(reasons.TOO_MANY_REFUSED, WORDS, timezone.now())
     return attempt
 
 

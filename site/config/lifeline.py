@@ -9,10 +9,9 @@ import signal
 PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
-def stop_patience(smtp_timeout: float) -> float:
-    """Return for how many seconds workers are waited for: the letter in the hand of one may need
-    two replies of the mail server. After that they hang and are killed."""
-    return 2 * smtp_timeout + 5
+# Seconds until workers that were told to stop are killed: they wait a few for the answers to
+# their letters (STOP_SECONDS of dispatch.py), and a run that is being opened is opened again.
+STOP_PATIENCE = 10.0
 
 
 def end_with_parent() -> None:

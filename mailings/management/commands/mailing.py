@@ -62,7 +62,7 @@ class Command(BaseCommand):
             sys.exit(1)
 
     def stop(self, signum: int, frame: object) -> None:
-        """Finish the letter in hand, leave the rest to the next worker."""
+        """Wait for the answers to the letters on the wire, leave the rest to the next worker."""
         self.stopped = True
 
     def rest(self, seconds: float) -> bool:

@@ -17,7 +17,7 @@ import time
 from datetime import timedelta
 from typing import Any
 
-from config.lifeline import end_with_parent, stop_patience
+from config.lifeline import STOP_PATIENCE, end_with_parent
 from django.conf import settings
 from django.db import close_old_connections, connections
 from django.utils import timezone
@@ -150,7 +150,7 @@ def stop_cluster(pid: int) -> None:
     """Ask the cluster to stop and wait until it has."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
-    end = time.monotonic() + stop_patience(settings.SMTP_TIMEOUT)
+    end = time.monotonic() + STOP_PATIENCE
     while time.monotonic() < end:
         try:
             if os.waitpid(pid, os.WNOHANG)[0]:
