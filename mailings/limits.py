@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol, TypeVar
 
 from django.conf import settings
@@ -16,9 +16,11 @@ from django.utils import timezone
 
 from accounts.models import User
 from mailings import reasons
-from mailings.models import Pace
+from mailings.models import Chunk, Pace
 
-RATION_SECONDS = 0.4  # letters of this time are taken out of a limit at once
+# Letters of this time are taken at once out of the limit of the service, of a company (seconds);
+# and as far ahead, so that a company with a limit of its own finds its place among the others.
+RATION_SECONDS, COMPANY_RATION_SECONDS, AHEAD = 0.2, 1.0, 0.5
 GROW_SECONDS = 5  # between two looks at whether slow domains may have more
 WINDOW = 10.0  # the rate of a domain is observed over one to two of these (seconds)
 FIRST_RATE = 2.0  # letters a second that a domain is taken to have had before it took any
@@ -52,16 +54,21 @@ def limits_of(owner: User) -> dict[str, float]:
 
 
 def ration(owner: User, most: int, now: datetime) -> tuple[int, datetime]:
-    """Return how many letters of a company, up to `most`, may go out now.
+    """Return how many letters of a company, up to `most`, may go out, and from when on.
 
-    Where none may, the moment says when to ask again.
+    Where there are none, the moment says when to ask again.
     """
     limits = limits_of(owner)
     if not limits:
         return most, now
-    count = max(1, min(most, int(min(limits.values()) * RATION_SECONDS)))
-    start = Pace.reserve(limits, count, now)
-    return (count, now) if start <= now else (0, start)
+    sizes = [
+        rate * (RATION_SECONDS if name == "service" else COMPANY_RATION_SECONDS)
+        for name, rate in limits.items()
+    ]
+    count = max(1, min(most, int(min(sizes))))
+    start = Pace.reserve(limits, count, now, AHEAD)
+    ask_again = start - timedelta(seconds=AHEAD)
+    return (0, ask_again) if ask_again > now else (count, start)
 
 
 def give_back(owner: User, count: int) -> None:
@@ -76,9 +83,10 @@ def opens_at(owners: Iterable[User], now: datetime) -> dict[int, datetime]:
     rates = {name: rate for each in limits.values() for name, rate in each.items()}
     if not rates:
         return {}
+    ahead = timedelta(seconds=AHEAD)
     paced = {
-        row.name: row.paced_until
-        for row in Pace.objects.filter(name__in=rates, paced_until__gt=now)
+        row.name: row.paced_until - ahead
+        for row in Pace.objects.filter(name__in=rates, paced_until__gt=now + ahead)
         if row.is_credible(1 / rates[row.name], now)
     }
     waits = {pk: [paced[name] for name in each if name in paced] for pk, each in limits.items()}
@@ -145,7 +153,9 @@ class Domains:
         pace = self.slow.get(domain)
         if pace and pace.rate <= Pace.SLOWEST:
             return None
-        Pace.halve(domain, self._rate_of(domain), now)
+        # This worker sees its own letters only; the others send to the domain as well.
+        workers = Chunk.objects.filter(leased_until__gte=now).values("worker").distinct().count()
+        Pace.halve(domain, self._rate_of(domain) * max(workers, 1), now)
         self.refresh()
         start, _step = Pace.book(domain, 1, now)
         return max((start - now).total_seconds(), 1.0)

@@ -818,7 +818,7 @@ class Pace(models.Model):
     # A worker that comes this much late for its letters has not lost them.
     CREDIT = timedelta(seconds=0.5)
     # Complaints about letters that were on the way already count once.
-    HALVE_PAUSE = timedelta(seconds=1)
+    HALVE_PAUSE = timedelta(seconds=3)
     GROW_PAUSE, GROWTH = timedelta(seconds=30), 1.25
     SLOWEST = 1 / 30  # letters a second
     LONGEST_WAIT = timedelta(minutes=10)
@@ -834,16 +834,18 @@ class Pace(models.Model):
         return self.name
 
     @classmethod
-    def reserve(cls, limits: Mapping[str, float], count: int, now: datetime) -> datetime:
+    def reserve(
+        cls, limits: Mapping[str, float], count: int, now: datetime, ahead: float = 0.0
+    ) -> datetime:
         """Take `count` letters out of every limit (name: letters a second), or out of none.
 
-        Return `now` or earlier where they may go out at once; otherwise nothing was taken, and
-        the moment returned is when to ask again.
+        Return when they may go out. If that is more than `ahead` seconds from now, nothing was
+        taken. Who takes places ahead stands in a queue: nobody is always too late.
         """
         with transaction.atomic():
             rows = cls._locked(limits)
             paced = [row._next_slot(count / limits[row.name], now) for row in rows]
-            if max(paced) <= now:
+            if max(paced) <= now + timedelta(seconds=ahead):
                 for row, start in zip(rows, paced, strict=True):
                     row.paced_until = start + timedelta(seconds=count / limits[row.name])
                     row.save(update_fields=["paced_until"])

@@ -27,6 +27,7 @@ CLAIM = 250  # rows claimed at a time, at least
 FLUSH_ROWS, FLUSH_SECONDS = 250, 0.2  # results wait for their batch no longer than this
 REREAD_SECONDS = 0.4  # consent is read again
 LOOK_SECONDS = 1.0  # between two looks at what is due
+OVERTIME = 1.0  # seconds after a hold's turn in which its letters still go out
 LEASE_SECONDS = 5.0  # between two prolongations of a lease
 TALLY_SECONDS = 5.0  # between two savings of the numbers for /metrics
 MOST_HOLDS = 4  # chunks in hand
@@ -206,6 +207,7 @@ class Turn:
         now = timezone.now()
         if hold.pause:
             hold.chunk.attempt.pause(*hold.pause, now)
+        limits.give_back(hold.chunk.attempt.mailing.owner, hold.booked)
         ledger.release_chunk(hold.chunk, now, hold.not_before)
         self.holds.remove(hold)
         self.at_work_on = None
@@ -215,7 +217,9 @@ class Turn:
     def _top_up(self, hold: Hold) -> None:
         """Claim more rows where there is room."""
         now = timezone.now()
-        if self.health.trouble or hold.pause or time.monotonic() > hold.turn_ends:
+        over = time.monotonic() - hold.turn_ends
+        hold.claims_no_more = hold.claims_no_more or over > 0
+        if self.health.trouble or hold.pause or over > OVERTIME:
             hold.finish()
             self.transport.withdraw()
         if not hold.can_claim(now):
@@ -226,12 +230,14 @@ class Turn:
         elif len(self.transport.queue) > room // 2:
             return
         owner = hold.chunk.attempt.mailing.owner
-        room, hold.not_before = limits.ration(owner, room, now) if room else (0, None)
-        if not room:
-            if hold.not_before and hold.not_before > now + timedelta(seconds=LOOK_SECONDS):
+        if room and not hold.booked:
+            hold.booked, hold.not_before = limits.ration(owner, room, now)
+            if hold.not_before > now + timedelta(seconds=LOOK_SECONDS):
                 # The letters in hand have their places already: they still go out.
                 hold.claims_no_more = True
+        if not room or not hold.booked or hold.not_before > now:
             return
+        room, hold.booked = hold.booked, 0
         read_at = time.monotonic()
         claimed = ledger.claim(hold.chunk, room, now)
         limits.give_back(owner, room - len(claimed))
@@ -273,6 +279,8 @@ class Turn:
         pairs = [(sent.row, result) for sent, result in results]
         sums = ledger.record(hold.chunk, pairs, timezone.now())
         hold.recorded(results, sums)
+        returned = sum(result.outcome is Outcome.RETURNED for _row, result in pairs)
+        limits.give_back(hold.chunk.attempt.mailing.owner, returned)
         accepted = [row.email for row, result in pairs if result.outcome is Outcome.ACCEPTED]
         self.health.domains.accepted(accepted)
         for name, count in self.summary.count(result.outcome for _row, result in pairs).items():

@@ -68,6 +68,7 @@ class Hold:
         self.hand: dict[int, Letter] = {}
         self.results: list[tuple[Letter, Result]] = []
         self.claims_no_more = False
+        self.booked = 0  # letters that limits let out from `not_before` on
         self.not_before: datetime | None = None
         self.pause: tuple[str, str] | None = None  # reason and words for which the run is paused
         self.refusals = 0
@@ -88,6 +89,12 @@ class Hold:
         self.claims_no_more = True
         for each in self.hand.values():
             each.allowed_until = 0.0
+
+    def withdraw_domain(self, domain: str) -> None:
+        """Begin nothing more to a domain that has just asked for fewer letters."""
+        for each in self.hand.values():
+            if limits.domain_of(each.row.email) == domain:
+                each.allowed_until = 0.0
 
     def read_consent_again(self) -> None:
         """Prolong the rights of letters that may still go out, end those of the others."""

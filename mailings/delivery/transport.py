@@ -235,7 +235,9 @@ class Health:
 
     def _complaint(self, letter: Any, result: Result) -> Result:
         """A domain asks for fewer letters; if all do, it is the server that wants none."""
-        self._complaints.add(limits.domain_of(letter.row.email))
+        domain = limits.domain_of(letter.row.email)
+        self._complaints.add(domain)
+        letter.hold.withdraw_domain(domain)
         if len(self._complaints) >= TROUBLE:
             self.trouble = result.text
         wait = self.domains.complained(letter.row.email)
