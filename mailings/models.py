@@ -800,6 +800,7 @@ class MailServer(models.Model):
         self.save(update_fields=["trouble_since", "next_try_at", "failures", "response"])
 
     def report_success(self) -> None:
+        logger.info("mail server %s is well again", self.name, extra={"server": self.name})
         self.trouble_since = self.next_try_at = None
         self.failures, self.response = 0, ""
         self.save(update_fields=["trouble_since", "next_try_at", "failures", "response"])
@@ -819,7 +820,7 @@ class Pace(models.Model):
     CREDIT = timedelta(seconds=0.5)
     # Complaints about letters that were on the way already count once.
     HALVE_PAUSE = timedelta(seconds=3)
-    GROW_PAUSE, GROWTH = timedelta(seconds=30), 1.25
+    GROW_PAUSE, GROWTH = timedelta(seconds=20), 1.25
     SLOWEST = 1 / 30  # letters a second
     LONGEST_WAIT = timedelta(minutes=10)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from datetime import datetime
 
 from django.db import connection, transaction
@@ -23,7 +24,7 @@ AUDIENCE_GRACE = 10  # seconds
 
 def waiting(now: datetime) -> bool:
     """Return whether there is anything a worker could do at this moment."""
-    if Mailing.objects.due(now).exists() or Mailing.objects.outlived(now).exists():
+    if is_opening_due(now):
         return True
     if Attempt.objects.window_over(now).with_free_chunk(now).exists():
         return True
@@ -33,12 +34,28 @@ def waiting(now: datetime) -> bool:
     return Attempt.objects.may_go(now).with_free_chunk(now).exists()
 
 
-def open_due(now: datetime, mailing_id: int | None = None) -> int:
+def is_opening_due(now: datetime, mailing_id: int | None = None) -> bool:
+    """Return whether `open_due` has anything to do."""
+    due = Mailing.objects.due(now)
+    if mailing_id is not None:
+        due = due.filter(pk=mailing_id)
+    return due.exists() or Mailing.objects.outlived(now).exists()
+
+
+def open_due(
+    now: datetime,
+    mailing_id: int | None = None,
+    stopping: Callable[[], bool] = lambda: False,
+) -> int:
     """Open a run for every mailing that is due, end those whose time is over; return how many."""
     due = Mailing.objects.due(now)
     if mailing_id is not None:
         due = due.filter(pk=mailing_id)
-    opened = sum(_open_safely(pk, now) for pk in due.values_list("pk", flat=True))
+    opened = 0
+    for pk in due.values_list("pk", flat=True):
+        if stopping():
+            break
+        opened += _open_safely(pk, now)
     Mailing.objects.outlived(now).update(status=Mailing.Status.FINISHED, next_run_at=None)
     return opened
 
@@ -204,6 +221,9 @@ def close_run(attempt_id: int, now: datetime) -> bool:
         mailing = attempt.mailing
         mailing.plan(now)
         mailing.save(update_fields=["next_run_at", "status"])
+    sums = {name: getattr(attempt, name) for name in Attempt.SUMS}
+    extra = {"run": attempt_id, "mailing": mailing.pk, "owner": mailing.owner_id, **sums}
+    logger.info("run %s is closed: %s, %s", attempt_id, attempt.status, sums, extra=extra)
     return True
 
 

@@ -12,7 +12,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.utils import timezone
 
-from mailings import limits, reasons, runs
+from mailings import limits, reasons, rescue, runs
 from mailings.delivery import ledger
 from mailings.delivery.hold import Hold, Letter, Rota, Summary
 from mailings.delivery.transport import Health, Outcome, Result, Transport
@@ -27,7 +27,6 @@ CLAIM = 250  # rows claimed at a time, at least
 FLUSH_ROWS, FLUSH_SECONDS = 250, 0.2  # results wait for their batch no longer than this
 REREAD_SECONDS = 0.4  # consent is read again
 LOOK_SECONDS = 1.0  # between two looks at what is due
-OVERTIME = 1.0  # seconds after a hold's turn in which its letters still go out
 LEASE_SECONDS = 5.0  # between two prolongations of a lease
 TALLY_SECONDS = 5.0  # between two savings of the numbers for /metrics
 MOST_HOLDS = 4  # chunks in hand
@@ -84,14 +83,19 @@ class Turn:
         self.at_work_on: Hold | None = None
         self.looked, self.reread = float("-inf"), time.monotonic()
         self.tallied = self.reread
-        self.rota = Rota(self.mailing_id)
+        self.rota, self.must_open = Rota(self.mailing_id), False
 
     # -- the loop
 
     def run(self) -> None:
         while not self._is_over():
             self._look_around()
-            self._take_chunk()
+            if self.must_open:
+                self._open_runs()
+                if not self.holds:
+                    continue
+            else:
+                self._take_chunk()
             if self.health.is_out:
                 self.summary.trouble = self.health.state.response
             if self.holds:
@@ -112,10 +116,19 @@ class Turn:
         if clock - self.looked < LOOK_SECONDS:
             return
         self.looked = clock
-        ledger.free_abandoned(now)
+        rescue.free_abandoned(now)
         self.health.domains.refresh()
-        self.summary.opened += runs.open_due(now, self.mailing_id)
         self.rota.read_over(now)
+        self.must_open = runs.is_opening_due(now, self.mailing_id)
+
+    def _open_runs(self) -> None:
+        """Open runs with empty hands: it may take longer than a lease holds."""
+        for hold in self.holds:
+            hold.claims_no_more = True
+        if not self.holds:
+            self.must_open = False
+            self.summary.opened += runs.open_due(timezone.now(), self.mailing_id, self.stopping)
+            self.rota.forget()
 
     def _work(self) -> None:
         for hold in self.holds:
@@ -145,8 +158,8 @@ class Turn:
             if time.monotonic() > patience:
                 self.transport.give_up()
             for hold in self.holds:
-                hold.finish()
-            self.transport.withdraw()
+                hold.claims_no_more = True
+            self.transport.withdraw_queued(lambda _letter: True)
             self._work()
 
     def close(self) -> None:
@@ -165,9 +178,7 @@ class Turn:
         patience = time.monotonic() + self.server.timeout
         while self.transport.is_busy and time.monotonic() < patience:
             self.transport.turn(FLUSH_SECONDS)  # The answers reach the journal.
-        for hold in {*self.holds, bad}:
-            rest = ledger.REST if hold is bad else timedelta()
-            ledger.put_aside(hold.chunk, timezone.now() + rest)
+        ledger.put_aside(bad.chunk, timezone.now())
 
     # -- chunks in and out
 
@@ -181,7 +192,8 @@ class Turn:
         if not self.holds:
             self.rota.forget()  # Before a worker gives up it must have looked.
         now = timezone.now()
-        if (chunk := self.rota.take_chunk(self.worker, self.health, now)) is None:
+        ours = [hold.chunk.pk for hold in self.holds]
+        if (chunk := self.rota.take_chunk(self.worker, self.health, now, ours)) is None:
             return
         hold = self.at_work_on = Hold(chunk)
         if self.journal is None:
@@ -202,6 +214,8 @@ class Turn:
 
     def _put_back(self, hold: Hold) -> None:
         self.at_work_on = hold
+        if hold.refusals and not hold.accepted and not hold.pause:
+            hold.pause_for_refusal(hold.last_refusal)
         self.health.settle(hold)
         self._flush(hold)
         now = timezone.now()
@@ -212,16 +226,10 @@ class Turn:
         self.holds.remove(hold)
         self.at_work_on = None
 
-    # -- letters out
-
     def _top_up(self, hold: Hold) -> None:
         """Claim more rows where there is room."""
         now = timezone.now()
-        over = time.monotonic() - hold.turn_ends
-        hold.claims_no_more = hold.claims_no_more or over > 0
-        if self.health.trouble or hold.pause or over > OVERTIME:
-            hold.finish()
-            self.transport.withdraw()
+        hold.end_turn(self.health, self.transport)
         if not hold.can_claim(now):
             return
         room = max(CLAIM, 2 * settings.SMTP_CONNECTIONS)
@@ -239,7 +247,7 @@ class Turn:
             return
         room, hold.booked = hold.booked, 0
         read_at = time.monotonic()
-        claimed = ledger.claim(hold.chunk, room, now)
+        claimed = ledger.claim(hold.chunk, room, timezone.now())
         limits.give_back(owner, room - len(claimed))
         hold.claims_no_more = not claimed
         rows, late = self.health.domains.admit(claimed)
@@ -247,8 +255,6 @@ class Turn:
             result = Result(Outcome.SLOW, None, reasons.DOMAIN_SLOW, wait)
             hold.results.append((Letter(row, hold, 0.0), result))
         self.transport.submit(hold.take_in_hand(row, read_at) for row in rows)
-
-    # -- what is due while letters are on their way
 
     def _keep(self) -> None:
         clock = time.monotonic()
@@ -283,7 +289,8 @@ class Turn:
         limits.give_back(hold.chunk.attempt.mailing.owner, returned)
         accepted = [row.email for row, result in pairs if result.outcome is Outcome.ACCEPTED]
         self.health.domains.accepted(accepted)
-        for name, count in self.summary.count(result.outcome for _row, result in pairs).items():
+        doubts = sum(result.outcome is Outcome.DOUBT for _row, result in pairs)
+        for name, count in self.summary.count(sums.states, doubts).items():
             self.tally.add(f"letters:{name}", count)
         if self.progress:
             rows = Attempt.objects.select_related("mailing").defer("html", "text")

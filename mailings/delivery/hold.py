@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,7 +12,7 @@ from django.utils import timezone
 from mailings import limits, reasons
 from mailings.delivery import ledger, letter
 from mailings.delivery.ledger import Claimed, Sums
-from mailings.delivery.transport import Health, Outcome, Result
+from mailings.delivery.transport import Health, Outcome, Result, Transport
 from mailings.journal import Journal
 from mailings.models import Attempt, AttemptQuerySet, Chunk
 from mailings.unsubscribe import urls_of
@@ -21,6 +20,8 @@ from mailings.unsubscribe import urls_of
 # A letter may begin this long after its consent was read: nothing begins later than a second
 # after a stop. It is read again before that (REREAD_SECONDS of dispatch.py).
 CONSENT_SECONDS = 0.9
+LIMITED_TURN = 10.0  # of a company whose own limit leaves the others their turns
+OVERTIME = 1.0  # seconds after a turn in which letters that wait still go out
 CHUNK_TURN = 2.0  # seconds after which a chunk goes back, so that other runs have their turn
 # So many refusals for policy or quota, without an accepted letter between them, pause the run;
 # and so does a share of refused addresses among a run's first letters.
@@ -71,9 +72,11 @@ class Hold:
         self.booked = 0  # letters that limits let out from `not_before` on
         self.not_before: datetime | None = None
         self.pause: tuple[str, str] | None = None  # reason and words for which the run is paused
-        self.refusals = 0
+        self.refusals = self.accepted = self.refused_for_good = 0
+        self.last_refusal = Result(Outcome.REFUSED)
         self.flushed = self.renewed = time.monotonic()
-        self.turn_ends = self.flushed + CHUNK_TURN
+        is_limited = chunk.attempt.mailing.owner.letters_per_minute
+        self.turn_ends = self.flushed + (LIMITED_TURN if is_limited else CHUNK_TURN)
 
     def can_claim(self, now: datetime) -> bool:
         return not self.claims_no_more and (self.not_before is None or self.not_before <= now)
@@ -89,6 +92,18 @@ class Hold:
         self.claims_no_more = True
         for each in self.hand.values():
             each.allowed_until = 0.0
+
+    def end_turn(self, health: Health, transport: Transport) -> None:
+        """Claim nothing more when the turn is over, and begin nothing more in trouble."""
+        overtime = time.monotonic() - self.turn_ends
+        if health.trouble or self.pause:
+            self.finish()
+            transport.withdraw()
+        elif overtime > 0 and not health.is_probing:
+            self.claims_no_more = True
+            if overtime > OVERTIME:
+                # What the server has in hand goes on, however slow it is.
+                transport.withdraw_queued(lambda letter: letter.hold is self)
 
     def withdraw_domain(self, domain: str) -> None:
         """Begin nothing more to a domain that has just asked for fewer letters."""
@@ -109,23 +124,35 @@ class Hold:
     def refused(self, result: Result) -> None:
         """Take in a refusal that is nobody's fault; some of them pause the run."""
         self.refusals += 1
+        self.last_refusal = result
+        if result.outcome is Outcome.LOGIN or self.refusals >= REFUSALS:
+            self.pause_for_refusal(result)
+
+    def pause_for_refusal(self, result: Result) -> None:
+        """Pause the run for a refusal, with the reason that the server's code gives."""
         if result.outcome is Outcome.LOGIN:
-            self.pause = (reasons.LOGIN_REFUSED, result.text)
-        elif self.refusals >= REFUSALS:
-            policy = result.enhanced.startswith("5.7.")
-            reason = reasons.POLICY_REFUSED if policy else reasons.QUOTA_REFUSED
-            self.pause = (reason, result.text)
+            reason = reasons.LOGIN_REFUSED
+        elif result.enhanced.startswith("5.7."):
+            reason = reasons.POLICY_REFUSED
+        else:
+            reason = reasons.QUOTA_REFUSED
+        self.pause = (reason, result.text)
 
     def recorded(self, results: Sequence[tuple[Letter, Result]], sums: Sums) -> None:
         """Free what was noted of results that are in the database; look how the run does."""
         refusals = [r for _letter, r in results if r.outcome is Outcome.NEVER]
+        # A refusal that is nobody's fault is tried again, but permanent it is all the same.
+        later = [r for _letter, r in results if r.outcome is Outcome.LATER and (r.code or 0) >= 500]
+        self.refused_for_good += len(later)
+        refusals += later
         final = sum(r.outcome in (Outcome.ACCEPTED, Outcome.NEVER) for _letter, r in results)
         for each, _result in results:
             if each.slot is not None:
                 self.journal.recorded(each.slot)
         decided = sums.accepted + sums.rejected
         is_young = decided - final < FIRST_LETTERS <= sums.planned
-        is_bad = sums.rejected > MOST_REFUSED * max(decided, FIRST_LETTERS)
+        refused = sums.rejected + self.refused_for_good
+        is_bad = refused > MOST_REFUSED * max(decided, FIRST_LETTERS)
         if refusals and is_young and is_bad and not self.chunk.attempt.brake_released:
             self.pause = (reasons.TOO_MANY_REFUSED, refusals[-1].text)
 
@@ -154,14 +181,16 @@ class Rota:
         Chunk.objects.filter(attempt__in=over.values("pk"), due_at__gt=now).update(due_at=now)
         self._over = list(over.with_free_chunk(now))
 
-    def take_chunk(self, worker: str, health: Health, now: datetime) -> Chunk | None:
-        """Lease the next chunk for a worker."""
+    def take_chunk(
+        self, worker: str, health: Health, now: datetime, ours: Sequence[int]
+    ) -> Chunk | None:
+        """Lease the next chunk for a worker that holds the chunks `ours` already."""
         is_used_up = not self._turns and not self._was_empty
         if is_used_up or time.monotonic() - self._read_at >= self.READ_AGAIN:
             self._read(health, now)
         for turns in (self._over, self._turns):
             while turns:
-                if chunk := ledger.take_chunk(turns[0], worker, now):
+                if chunk := ledger.take_chunk(turns[0], worker, now, ours):
                     turns.append(turns.pop(0))
                     return chunk
                 del turns[0]
@@ -202,24 +231,22 @@ class Summary:
     in_doubt: int = 0
     trouble: str = ""
 
-    def count(self, outcomes: Iterable[Outcome]) -> Counter[str]:
-        """Add outcomes; return how many of them came under which name."""
-        numbers: Counter[str] = Counter()
-        for outcome, count in Counter(outcomes).items():
-            if name := COUNTED_AS.get(outcome):
-                setattr(self, name, getattr(self, name) + count)
-                numbers[name] += count
+    def count(self, states: Mapping[str, int], doubts: int) -> dict[str, int]:
+        """Add rows by the states that they came into; return what was added under which name.
+
+        `doubts` of them were in doubt: they wait for another try, or stay unknown.
+        """
+        waiting = states["deferred"] - max(doubts - states["unknown"], 0)
+        numbers = {
+            "accepted": states["accepted"],
+            "rejected": states["rejected"],
+            "deferred": waiting,
+            "in_doubt": doubts,
+        }
+        for name, count in numbers.items():
+            setattr(self, name, getattr(self, name) + count)
         return numbers
 
     @property
     def all_went_out(self) -> bool:
         return not (self.rejected or self.deferred or self.in_doubt or self.trouble)
-
-
-COUNTED_AS = {
-    Outcome.ACCEPTED: "accepted",
-    Outcome.NEVER: "rejected",
-    Outcome.LATER: "deferred",
-    Outcome.SLOW: "deferred",
-    Outcome.DOUBT: "in_doubt",
-}

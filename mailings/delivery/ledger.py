@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -40,13 +40,16 @@ class Claimed(NamedTuple):
     updated_at: datetime
 
 
-# --- Chunks -----------------------------------------------------------------------------------
+def take_chunk(
+    attempt: Attempt, worker: str, now: datetime, ours: Sequence[int] = ()
+) -> Chunk | None:
+    """Lease a free chunk of a run; bring what a dead holder left in it into order.
 
-
-def take_chunk(attempt: Attempt, worker: str, now: datetime) -> Chunk | None:
-    """Lease a free chunk of a run; bring what a dead holder left in it into order."""
+    `ours` are chunks that the worker has in hand: also after a lease ran out it is no other.
+    """
     with transaction.atomic():
-        free = Chunk.objects.free(now).filter(attempt=attempt).order_by("due_at", "pk")
+        free = Chunk.objects.free(now).filter(attempt=attempt).exclude(pk__in=ours)
+        free = free.order_by("due_at", "pk")
         chunk = free.select_for_update(skip_locked=True).first()
         if chunk is None:
             return None
@@ -56,17 +59,14 @@ def take_chunk(attempt: Attempt, worker: str, now: datetime) -> Chunk | None:
         chunk.save(update_fields=["worker", "leased_until", "claimed_to"])
         if claimed_to:
             settle_dead_worker(chunk, dead_worker, claimed_to, now)
-    if dead_worker and not Chunk.objects.filter(worker=dead_worker).exists():
-        journal.forget(dead_worker)
+    forget_journal(dead_worker)
     return chunk
 
 
-def free_abandoned(now: datetime) -> None:
-    """End the leases of workers that died on this machine; elsewhere they run out by themselves."""
-    leased = Chunk.objects.filter(leased_until__gte=now)
-    for worker in set(leased.values_list("worker", flat=True)):
-        if journal.is_abandoned(worker):
-            leased.filter(worker=worker).update(leased_until=None)
+def forget_journal(worker: str) -> None:
+    """Delete the journal of a dead worker that nobody needs any more."""
+    if journal.is_abandoned(worker) and not Chunk.objects.filter(worker=worker).exists():
+        journal.forget(worker)
 
 
 def renew_lease(chunk: Chunk, now: datetime) -> bool:
@@ -81,7 +81,8 @@ def renew_lease(chunk: Chunk, now: datetime) -> bool:
 def release_chunk(chunk: Chunk, now: datetime, not_before: datetime | None = None) -> None:
     """Give the chunk back, due when its next row is; close the run if it was the last."""
     due_at = _due_at(chunk, now)
-    if due_at is not None and due_at <= now:
+    is_over = Attempt.objects.window_over(now).filter(pk=chunk.attempt_id).exists()
+    if due_at is not None and (due_at <= now or is_over):
         runs.skip_unwanted(chunk.attempt_id, rows_of(chunk), now)
         due_at = _due_at(chunk, now)
     if due_at is not None and not_before is not None:
@@ -100,10 +101,10 @@ def _due_at(chunk: Chunk, now: datetime) -> datetime | None:
     return now if state["planned"] else state["next_try"]
 
 
-def put_aside(chunk: Chunk, due_at: datetime) -> None:
-    """Let a chunk rest that could not be worked on; its next holder reads our journal."""
+def put_aside(chunk: Chunk, now: datetime) -> None:
+    """Let a chunk rest that could not be worked on. It is freed when our journal is closed."""
     mine = Chunk.objects.filter(pk=chunk.pk, worker=chunk.worker)
-    mine.update(leased_until=None, due_at=due_at)
+    mine.update(due_at=now + REST)
 
 
 def rows_of(chunk: Chunk) -> QuerySet[Delivery]:
@@ -111,9 +112,6 @@ def rows_of(chunk: Chunk) -> QuerySet[Delivery]:
     # keeps both databases from walking the run's whole index instead of the chunk's few rows.
     rows = Delivery.objects.alias(run=F("attempt_id") + 0).order_by()
     return rows.filter(run=chunk.attempt_id, pk__range=(chunk.first_id, chunk.last_id))
-
-
-# --- Rows -------------------------------------------------------------------------------------
 
 
 # A letter may go out while the client agrees, the mailing is on and not over, its run not paused,
@@ -206,11 +204,12 @@ ADD = """
 
 
 class Sums(NamedTuple):
-    """What a run has come to."""
+    """What a run has come to, and the states that the rows just written came into."""
 
     planned: int = 0
     accepted: int = 0
     rejected: int = 0
+    states: Counter[str] = Counter()
 
 
 def record(chunk: Chunk, results: list[tuple[Claimed, Result]], now: datetime) -> Sums:
@@ -226,7 +225,7 @@ def record(chunk: Chunk, results: list[tuple[Claimed, Result]], now: datetime) -
         numbers = [states[name] for name in ("accepted", "rejected", "skipped", "unknown")]
         reply = [bool(bad_words), words[0]]
         cursor.execute(ADD, [*numbers, to_column(now), *reply, chunk.attempt_id])
-        return Sums(*(cursor.fetchone() or ()))
+        return Sums(*(cursor.fetchone() or (0, 0, 0)), states)
 
 
 def _is_ours(chunk: Chunk) -> bool:

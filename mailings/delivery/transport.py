@@ -191,7 +191,7 @@ class Health:
         """Take in an answer; hand it on to the letter's hold when it is certain what it means."""
         hold, outcome = letter.hold, result.outcome
         if outcome is Outcome.ACCEPTED:
-            hold.refusals = 0
+            hold.refusals, hold.accepted = 0, hold.accepted + 1
             if self._suspects:
                 self._settle(lambda sent, cause: cause is Outcome.LOST or sent.hold is hold)
         elif outcome is Outcome.SLOW:

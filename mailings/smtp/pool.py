@@ -75,6 +75,12 @@ class Pool:
             for letter in letters:
                 self.queue.append(letter) if letter.may_begin() else self.returned(letter)
 
+    def withdraw_queued(self, is_meant: Callable[[Any], bool]) -> None:
+        """Give back letters that wait; what the server has in hand goes on."""
+        letters, self.queue = self.queue, deque()
+        for letter in letters:
+            self.returned(letter) if is_meant(letter) else self.queue.append(letter)
+
     @property
     def is_busy(self) -> bool:
         """Return whether letters are on the wire."""
@@ -103,7 +109,7 @@ class Pool:
             is_free = session.fd in self.sessions and session.letter is None
             if is_free and (letter := self.take(session, ahead=False)):
                 self._guarded(session, lambda s=session, x=letter: s.begin(x))
-        if self.queue and time.monotonic() >= self._rest_until:
+        if self.queue and (not self.sessions or time.monotonic() >= self._rest_until):
             wanted = min(self.size - len(self.sessions), len(self.queue))
             for _ in range(wanted - self._opening if self.sessions else 1 - self._opening):
                 self._opening += 1

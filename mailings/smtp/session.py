@@ -185,17 +185,18 @@ class Session:
             # RFC 2920 3.1: the server waits for a body although nobody was accepted.
             self._expected.append("unwanted body")
             self._write(b".\r\n")
-        elif self.letter.may_begin():
-            self._send_body()
         else:
+            self._send_body()
+
+    def _send_body(self) -> None:
+        body = self.letter.build()
+        # Noted first, looked at last: a process that stood still in between sends nothing.
+        self.letter.handing_over()
+        if not self.letter.may_begin():
             letter, self.letter = self.letter, None
             self.desk.withdrawn(self, letter)
             # The server waits for the body: only leaving it takes that back.
             raise Broken("withdrawn", "")
-
-    def _send_body(self) -> None:
-        body = self.letter.build()
-        self.letter.handing_over()
         self._expected.append("body")
         commands = b""
         if self.pipelines and (following := self.desk.take(self, ahead=True)):

@@ -24,8 +24,7 @@ from django.utils import timezone
 from django_q.cluster import Cluster
 from django_q.management.commands.qcluster import Command as QClusterCommand
 
-from mailings import runs, tasks
-from mailings.delivery import ledger
+from mailings import rescue, runs, tasks
 from mailings.models import Worker
 
 logger = logging.getLogger("vestnik.clock")
@@ -56,7 +55,7 @@ class Clock:
             self.heartbeat = clock
             Worker.objects.update_or_create(name=self.name, defaults={"seen_at": now})
             Worker.objects.filter(seen_at__lt=now - timedelta(days=1)).delete()
-        ledger.free_abandoned(now)
+        rescue.free_abandoned(now)
         waiting = runs.waiting(now)
         if not waiting:
             self.idle_at = clock
