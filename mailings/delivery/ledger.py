@@ -215,7 +215,8 @@ class Sums(NamedTuple):
 def record(chunk: Chunk, results: list[tuple[Claimed, Result]], now: datetime) -> Sums:
     """Write results and add them to the run's sums, in one transaction; return the new sums."""
     tried = [pair for pair in results if pair[1].outcome not in NOT_BEGUN]
-    bad_words = [r.text for _row, r in results if r.outcome is not Outcome.ACCEPTED and r.text]
+    said = [r.text for _row, r in results if r.outcome is not Outcome.ACCEPTED]
+    bad_words = [text for text in said if text not in ("", reasons.DOMAIN_SLOW)]
     words = bad_words[-1:] or [result.text for _row, result in results[:1]] or [""]
     with transaction.atomic(), connection.cursor() as cursor:
         if any(r.outcome is not Outcome.ACCEPTED for _row, r in tried) and not _is_ours(chunk):
