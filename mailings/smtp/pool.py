@@ -43,7 +43,9 @@ class Pool:
         self._idle: deque[Session] = deque()
         self._writing: set[int] = set()
         self._opening = 0
-        self._opened: SimpleQueue[tuple[Link | Broken, list[tuple[str, float]]]] = SimpleQueue()
+        self._opened: SimpleQueue[tuple[Link | Broken, list[tuple[str, float]], bool]] = (
+            SimpleQueue()
+        )
         self._rest_until = self._looked = 0.0
         self._closed = False
         self._wake, self._bell = socket.socketpair()
@@ -111,12 +113,13 @@ class Pool:
                 self._guarded(session, lambda s=session, x=letter: s.begin(x))
         if self.queue and (not self.sessions or time.monotonic() >= self._rest_until):
             wanted = min(self.size - len(self.sessions), len(self.queue))
-            for _ in range(wanted - self._opening if self.sessions else 1 - self._opening):
+            is_extra = bool(self.sessions)
+            for _ in range(wanted - self._opening if is_extra else 1 - self._opening):
                 self._opening += 1
-                threading.Thread(target=self._open, daemon=True).start()
+                threading.Thread(target=self._open, args=(is_extra,), daemon=True).start()
 
-    def _open(self) -> None:
-        """Open one connection: the life of a thread."""
+    def _open(self, is_extra: bool) -> None:
+        """Open one connection, beside another one that works or not: the life of a thread."""
         timings: list[tuple[str, float]] = []
         try:
             opened: Link | Broken = open_link(
@@ -127,7 +130,7 @@ class Pool:
         except Exception as error:  # whatever it was, the worker must hear of it
             logger.exception("opening a connection")
             opened = Broken("connect", f"{type(error).__name__}: {error}")
-        self._opened.put((opened, timings))
+        self._opened.put((opened, timings, is_extra))
         try:
             self._bell.send(b"!")
         except OSError:
@@ -138,14 +141,14 @@ class Pool:
             self._wake.recv(64)
         while True:
             try:
-                opened, timings = self._opened.get_nowait()
+                opened, timings, is_extra = self._opened.get_nowait()
             except Empty:
                 return
             for stage, seconds in timings:
                 self._took(stage, seconds)
             self._opening -= 1
             if isinstance(opened, Broken):
-                self._could_not_open(opened)
+                self._could_not_open(opened, is_extra)
             elif self._closed:
                 opened.close()
             else:
@@ -154,8 +157,10 @@ class Pool:
                 self._poll.register(session.fd, select.EPOLLIN)
                 self._idle.append(session)
 
-    def _could_not_open(self, broken: Broken) -> None:
-        if self.sessions or self._opening:
+    def _could_not_open(self, broken: Broken, is_extra: bool) -> None:
+        # A server that refuses one connection more than it allows is in no trouble, also where
+        # the connection that worked has ended meanwhile.
+        if is_extra or self.sessions or self._opening:
             self._rest_until = time.monotonic() + self.REST
         elif self.queue:
             self.not_taken(self.queue.popleft(), broken)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import random
-import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 
 from conftest import make_client, make_mailing
@@ -95,25 +93,6 @@ class TestReserve:
     def test_a_clock_that_was_a_day_ahead_is_forgotten(self, db):
         Pace.reserve({"service": 10}, 4, START + timedelta(days=1))
         assert Pace.reserve({"service": 10}, 4, START) <= START
-
-    @pytest.mark.skipif(connection.vendor == "sqlite", reason="threads share a test's database")
-    @pytest.mark.django_db(transaction=True)
-    def test_one_of_many_at_the_same_moment(self):
-        got, barrier = [], threading.Barrier(6)
-
-        def ask():
-            try:
-                barrier.wait(10)
-                got.append(Pace.reserve({"service": 1.0, "company:1": 1.0}, 1, START) <= START)
-            finally:
-                connection.close()
-
-        threads = [threading.Thread(target=ask) for _ in range(6)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(20)
-        assert sorted(got) == [False] * 5 + [True]
 
 
 def next_place(name: str) -> None:
