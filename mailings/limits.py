@@ -168,7 +168,7 @@ class Domains:
 
     def accepted(self, emails: Iterable[str]) -> None:
         """Count letters that were taken; let slow domains have some more after a while."""
-        self._taken.update(email.rpartition("@")[2].lower() for email in emails)
+        self._taken.update(map(domain_of, emails))
         if not self.slow or time.monotonic() - self._grown < GROW_SECONDS:
             return
         self._grown = time.monotonic()

@@ -22,12 +22,14 @@ from django.db import connection
 from django.db.models import Count, F, Min, OuterRef, Q, QuerySet, Subquery, Sum
 
 from mailings.models import Attempt, Chunk, Counter, Mailing, MailServer, Pace, Worker
+from mailings.smtp import session
+from mailings.smtp.protocol import SETUP
 
 # Shown as zero before the first one came; others are shown when there are any.
 OUTCOMES = ("accepted", "rejected", "deferred", "in_doubt")
 # Upper bounds in seconds; the last count of a stage is of what took longer than all of them.
 BOUNDS = (0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0)
-STAGES = ("connect", "hello", "tls", "login", "mail", "rcpt", "data", "body")
+STAGES = (*SETUP, *session.STAGES)
 SUFFIXES = (*(f"{bound:g}" for bound in BOUNDS), "inf", "sum")
 
 
@@ -174,7 +176,7 @@ class State:
             queue_age=_age(_longest_waiting(now), now),
             oldest_due=_age(due.first(), now),
             servers=list(MailServer.objects.order_by("name")),
-            slow_domains=_slow_domains(),
+            slow_domains={name: pace.rate for name, pace in Pace.slow_domains().items()},
         )
 
     @property
@@ -185,17 +187,11 @@ class State:
 
 def _longest_waiting(now: datetime) -> datetime | None:
     """Return since when the longest waiting chunk is due that may be sent and nobody holds."""
-    free = Chunk.objects.filter(Q(leased_until=None) | Q(leased_until__lt=now), due_at__lte=now)
     # Run by run, so that each is answered by the first row in the index of its chunks.
-    first = free.filter(attempt=OuterRef("pk")).order_by("due_at", "pk").values("due_at")[:1]
-    allowed = Mailing.objects.allowed().filter(Q(ends_at=None) | Q(ends_at__gt=now))
-    runs = Attempt.objects.running().filter(held_at=None, mailing__in=allowed)
+    free = Chunk.objects.free(now).filter(attempt=OuterRef("pk"))
+    first = free.order_by("due_at", "pk").values("due_at")[:1]
+    runs = Attempt.objects.may_go(now)
     return runs.annotate(due_at=Subquery(first)).aggregate(first=Min("due_at"))["first"]
-
-
-def _slow_domains() -> dict[str, float]:
-    rows = Pace.objects.filter(name__startswith="domain:", rate__isnull=False).order_by("rate")
-    return {name.removeprefix("domain:"): rate for name, rate in rows.values_list("name", "rate")}
 
 
 def _age(moment: datetime | None, now: datetime) -> float:

@@ -901,8 +901,8 @@ class Pace(models.Model):
 
     @classmethod
     def slow_domains(cls) -> dict[str, Pace]:
-        """Return the domains that ask for fewer letters."""
-        rows = cls.objects.filter(name__startswith="domain:", rate__isnull=False)
+        """Return the domains that ask for fewer letters, the slowest first."""
+        rows = cls.objects.filter(name__startswith="domain:", rate__isnull=False).order_by("rate")
         return {row.name.removeprefix("domain:"): row for row in rows}
 
     @classmethod

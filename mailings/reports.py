@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.conf import settings
 from django.db.models import Count, Exists, F, Max, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 from django.utils.formats import date_format
@@ -33,6 +32,7 @@ from mailings.permissions import (
     visible_attempts,
     visible_rows,
 )
+from mailings.smtp.protocol import Server
 
 ADDRESS = re.compile(r"[^\s<>()\[\]\"',;:]+@[^\s<>()\[\]\"',;:]+")
 # Nothing went wrong: not wanted, or not tried yet.
@@ -121,7 +121,7 @@ def server_trouble() -> Trouble | None:
 
     Its words may be about anybody's letter, so they are without addresses for everybody.
     """
-    name = f"{settings.EMAIL_HOST}:{settings.EMAIL_PORT}"
+    name = Server.from_settings().name
     server = MailServer.objects.filter(name=name).exclude(trouble_since=None).first()
     if server is None:
         return None

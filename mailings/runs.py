@@ -12,7 +12,14 @@ from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
 
 from mailings import reasons
 from mailings.delivery import letter
-from mailings.models import Attempt, Chunk, Delivery, Mailing, MailServer
+from mailings.models import (
+    Attempt,
+    Chunk,
+    Delivery,
+    Mailing,
+    MailingQuerySet,
+    MailServer,
+)
 from mailings.smtp.protocol import Server
 
 logger = logging.getLogger("vestnik.delivery")
@@ -36,10 +43,7 @@ def waiting(now: datetime) -> bool:
 
 def is_opening_due(now: datetime, mailing_id: int | None = None) -> bool:
     """Return whether `open_due` has anything to do."""
-    due = Mailing.objects.due(now)
-    if mailing_id is not None:
-        due = due.filter(pk=mailing_id)
-    return due.exists() or Mailing.objects.outlived(now).exists()
+    return _due(now, mailing_id).exists() or Mailing.objects.outlived(now).exists()
 
 
 def open_due(
@@ -48,16 +52,18 @@ def open_due(
     stopping: Callable[[], bool] = lambda: False,
 ) -> int:
     """Open a run for every mailing that is due, end those whose time is over; return how many."""
-    due = Mailing.objects.due(now)
-    if mailing_id is not None:
-        due = due.filter(pk=mailing_id)
     opened = 0
-    for pk in due.values_list("pk", flat=True):
+    for pk in _due(now, mailing_id).values_list("pk", flat=True):
         if stopping():
             break
         opened += _open_safely(pk, now)
     Mailing.objects.outlived(now).update(status=Mailing.Status.FINISHED, next_run_at=None)
     return opened
+
+
+def _due(now: datetime, mailing_id: int | None) -> MailingQuerySet:
+    due = Mailing.objects.due(now)
+    return due if mailing_id is None else due.filter(pk=mailing_id)
 
 
 def _open_safely(mailing_id: int, now: datetime) -> bool:
@@ -228,11 +234,11 @@ def close_run(attempt_id: int, now: datetime) -> bool:
 
 
 def _verdict(attempt: Attempt) -> Attempt.Status:
-    wanted = attempt.deliveries.exclude(
-        status=Delivery.Status.SKIPPED, response__in=reasons.NOT_WANTED
-    ).count()
     if attempt.accepted == 0:
         return Attempt.Status.FAILURE
-    if attempt.accepted == wanted:
+    skipped = attempt.deliveries.filter(status=Delivery.Status.SKIPPED)
+    # Most runs skip nobody: then there is nothing to count a second time.
+    not_wanted = attempt.skipped and skipped.filter(response__in=reasons.NOT_WANTED).count()
+    if attempt.accepted == attempt.planned - not_wanted:
         return Attempt.Status.SUCCESS
     return Attempt.Status.PARTIAL

@@ -46,21 +46,20 @@ def run_pass(
     Command line and worker both call this. Running it twice at once does no harm.
     """
     end = time.monotonic() + seconds if seconds is not None else float("inf")
-    summary = Summary()
-    for patience in range(ERRORS, 0, -1):
+    summary, errors = Summary(), 0
+    while True:
         turn = Turn(stopping, end, summary, mailing_id, progress)
         try:
             turn.run()
             return summary
         except Exception:
-            if turn.at_work_on is None or patience == 1:
+            hold, errors = turn.at_work_on, errors + 1
+            if hold is None or errors == ERRORS:
                 raise
-            hold = turn.at_work_on
             logger.exception("chunk %s of run %s", hold.chunk.pk, hold.chunk.attempt_id)
             turn.put_aside(hold)  # Raises where the database is what is down.
         finally:
             turn.close()
-    return summary
 
 
 @dataclass

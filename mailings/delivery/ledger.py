@@ -115,7 +115,7 @@ def rows_of(chunk: Chunk) -> QuerySet[Delivery]:
 
 
 # A letter may go out while the client agrees, the mailing is on and not over, its run not paused,
-# its owner not blocked. Plain SQL: it runs for every letter. By a range of keys and without
+# its owner not blocked. Plain SQL: it runs for every few hundred letters. By a range of keys and without
 # LIMIT, and with the client as a value rather than a join: whatever the planner believes of
 # tables that grew a second ago, it walks two primary keys over these few rows.
 CLAIM = """

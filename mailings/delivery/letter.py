@@ -34,6 +34,7 @@ from mailings.mime import (
     to_ascii_domain,
 )
 from mailings.plaintext import html_to_text
+from mailings.smtp.protocol import to_ascii
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -242,8 +243,7 @@ def envelope_address(email: str) -> tuple[str, bool]:
     """Return the address as SMTP wants it, and whether it needs SMTPUTF8 (RFC 6531)."""
     if email.isascii():
         return email, False
-    local, _at, domain = email.rpartition("@")
-    return f"{local}@{to_ascii_domain(domain)}", not local.isascii()
+    return to_ascii(email), not email.rpartition("@")[0].isascii()
 
 
 @lru_cache(maxsize=1)
