@@ -605,6 +605,8 @@ class Attempt(models.Model):
     rejected = models.PositiveIntegerField(_("rejected"), default=0)
     skipped = models.PositiveIntegerField(_("skipped"), default=0)
     unknown = models.PositiveIntegerField(_("unknown"), default=0)
+    # Of the accepted ones: those that may have arrived more than once (see Delivery.doubts).
+    doubtful = models.PositiveIntegerField(_("perhaps twice"), default=0, db_default=0)
     # Paused by the engine: the mail server refuses too much of it. A reason of ours (reasons.py).
     held_at = models.DateTimeField(_("paused"), null=True, blank=True)
     held_reason = models.CharField(_("reason"), max_length=500, blank=True)
@@ -683,8 +685,10 @@ class Delivery(models.Model):
 
     OPEN = (Status.PLANNED, Status.SENDING, Status.DEFERRED)
 
-    # The unique pair is the index by attempt as well. A run's rows are written in the same
-    # transaction as the run, so the database need not look for it a million times.
+    # The unique pair is the index by attempt as well. The database is not asked a million times
+    # whether the run and its clients exist, which took more time than writing the rows: the run
+    # is written in the same transaction, and a client deleted in that very moment leaves a key of
+    # nobody behind, which is treated as no client (numbers are not given away twice).
     attempt = models.ForeignKey(
         Attempt,
         on_delete=models.CASCADE,
@@ -693,11 +697,18 @@ class Delivery(models.Model):
         db_constraint=False,
     )
     client = models.ForeignKey(
-        Client, null=True, on_delete=models.SET_NULL, related_name="deliveries"
+        Client,
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="deliveries",
+        db_constraint=False,
     )
     email = models.CharField(_("e-mail"), max_length=254)
     status = models.CharField(_("status"), max_length=8, choices=Status, default=Status.PLANNED)
     tries = models.PositiveSmallIntegerField(_("tries"), default=0)
+    # After so many of these tries nobody knows whether the letter had arrived: an accepted one
+    # with doubts may have come more than once.
+    doubts = models.PositiveSmallIntegerField(_("tries in doubt"), default=0, db_default=0)
     next_try_at = models.DateTimeField(_("next try"), null=True, blank=True)
     code = models.PositiveSmallIntegerField(_("code"), null=True, blank=True)
     response = models.CharField(_("mail server's reply"), max_length=500, blank=True)

@@ -15,6 +15,7 @@ from mailings.delivery import letter
 from mailings.models import (
     Attempt,
     Chunk,
+    Client,
     Delivery,
     Mailing,
     MailingQuerySet,
@@ -142,10 +143,10 @@ def plan_deliveries(attempt: Attempt, mailing: Mailing, now: datetime) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO mailings_delivery"
-            " (attempt_id, client_id, email, status, response, tries, updated_at)"
+            " (attempt_id, client_id, email, status, response, tries, doubts, updated_at)"
             " SELECT %s, a.id, a.email,"
             " CASE WHEN a.unsubscribed_at IS NULL THEN 'planned' ELSE 'skipped' END,"
-            f" CASE WHEN a.unsubscribed_at IS NULL THEN '' ELSE %s END, 0, %s FROM ({inner}) a",
+            f" CASE WHEN a.unsubscribed_at IS NULL THEN '' ELSE %s END, 0, 0, %s FROM ({inner}) a",
             [attempt.pk, reasons.UNSUBSCRIBED, moment, *params],
         )
         attempt.planned = max(cursor.rowcount, 0)
@@ -167,7 +168,8 @@ def skip_unwanted(attempt_id: int, rows: QuerySet[Delivery], now: datetime) -> N
     waiting = rows.filter(status__in=(Delivery.Status.PLANNED, Delivery.Status.DEFERRED))
     doubtful = Q(status=Delivery.Status.DEFERRED, response__in=reasons.IN_DOUBT)
     with transaction.atomic():
-        skipped = _skip(waiting.filter(client=None), reasons.CLIENT_DELETED, now)
+        nobody = ~Exists(Client.objects.filter(pk=OuterRef("client_id")))
+        skipped = _skip(waiting.filter(nobody), reasons.CLIENT_DELETED, now)
         gone = waiting.filter(client__unsubscribed_at__isnull=False)
         skipped += _skip(gone, reasons.UNSUBSCRIBED, now)
         unknown = 0
@@ -218,12 +220,15 @@ def close_run(attempt_id: int, now: datetime) -> bool:
         for name in ("accepted", "rejected", "skipped", "unknown"):
             setattr(attempt, name, by_status.get(name, 0))
         attempt.planned = sum(by_status.values())
+        accepted = attempt.deliveries.filter(status=Delivery.Status.ACCEPTED)
+        attempt.doubtful = accepted.filter(doubts__gt=0).count() if attempt.doubtful else 0
         attempt.status = _verdict(attempt)
         attempt.finished_at = now
         if attempt.status == Attempt.Status.SUCCESS:
-            last = attempt.deliveries.filter(status=Delivery.Status.ACCEPTED).order_by("-pk")
-            attempt.server_response = last.values_list("response", flat=True).first() or ""
-        attempt.save(update_fields=["status", "finished_at", "server_response", *Attempt.SUMS])
+            last = accepted.order_by("-pk").values_list("response", flat=True).first()
+            attempt.server_response = last or ""
+        fields = ["status", "finished_at", "server_response", "doubtful", *Attempt.SUMS]
+        attempt.save(update_fields=fields)
         mailing = attempt.mailing
         mailing.plan(now)
         mailing.save(update_fields=["next_run_at", "status"])

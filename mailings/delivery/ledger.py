@@ -180,24 +180,28 @@ def to_column(moment: datetime) -> Any:
 # drivers bind values.
 RESULTS = {
     "postgresql": "SELECT (v ->> 0)::bigint AS id, v ->> 1 AS status, (v ->> 2)::smallint AS tries,"
-    " (v ->> 3)::smallint AS code, v ->> 4 AS response, (v ->> 5)::timestamptz AS next_try_at"
+    " (v ->> 3)::smallint AS code, v ->> 4 AS response, (v ->> 5)::timestamptz AS next_try_at,"
+    " (v ->> 6)::smallint AS doubts"
     " FROM json_array_elements(%(results)s::json) v",
     "sqlite": "SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS status,"
     " json_extract(value, '$[2]') AS tries, json_extract(value, '$[3]') AS code,"
-    " json_extract(value, '$[4]') AS response, json_extract(value, '$[5]') AS next_try_at"
+    " json_extract(value, '$[4]') AS response, json_extract(value, '$[5]') AS next_try_at,"
+    " json_extract(value, '$[6]') AS doubts"
     " FROM json_each(%(results)s)",
 }
 RECORD = """
     UPDATE mailings_delivery SET status = v.status, tries = mailings_delivery.tries + v.tries,
-           code = v.code, response = v.response, next_try_at = v.next_try_at, updated_at = %(now)s
+           doubts = mailings_delivery.doubts + v.doubts, code = v.code, response = v.response,
+           next_try_at = v.next_try_at, updated_at = %(now)s
       FROM ({results}) v
      WHERE mailings_delivery.id = v.id
        AND mailings_delivery.status IN ('planned', 'deferred', 'sending')
-    RETURNING mailings_delivery.status
+    RETURNING mailings_delivery.status, mailings_delivery.doubts > 0
 """
 ADD = """
     UPDATE mailings_attempt SET accepted = accepted + %s, rejected = rejected + %s,
-           skipped = skipped + %s, unknown = unknown + %s, last_attempt_at = %s,
+           skipped = skipped + %s, unknown = unknown + %s, doubtful = doubtful + %s,
+           last_attempt_at = %s,
            server_response = CASE WHEN %s OR server_response = '' THEN %s ELSE server_response END
      WHERE id = %s RETURNING planned, accepted, rejected
 """
@@ -222,8 +226,9 @@ def record(chunk: Chunk, results: list[tuple[Claimed, Result]], now: datetime) -
         if any(r.outcome is not Outcome.ACCEPTED for _row, r in tried) and not _is_ours(chunk):
             # Whoever took the chunk over decides on its rows. That a letter arrived stays true.
             tried = [pair for pair in tried if pair[1].outcome is Outcome.ACCEPTED]
-        states = _record_rows(chunk, tried, now) if tried else Counter()
+        states, doubtful = _record_rows(chunk, tried, now) if tried else (Counter(), 0)
         numbers = [states[name] for name in ("accepted", "rejected", "skipped", "unknown")]
+        numbers.append(doubtful)
         reply = [bool(bad_words), words[0]]
         cursor.execute(ADD, [*numbers, to_column(now), *reply, chunk.attempt_id])
         return Sums(*(cursor.fetchone() or (0, 0, 0)), states)
@@ -236,26 +241,31 @@ def _is_ours(chunk: Chunk) -> bool:
 
 def _record_rows(
     chunk: Chunk, results: list[tuple[Claimed, Result]], now: datetime
-) -> Counter[str]:
-    """Write rows; return how many came into each state."""
+) -> tuple[Counter[str], int]:
+    """Write rows; return how many came into each state, and how many may have arrived twice."""
     rows = json.dumps([_new_row(chunk, row, result, now) for row, result in results])
     statement = RECORD.format(results=RESULTS[connection.vendor])
     with connection.cursor() as cursor:
         cursor.execute(statement, {"results": rows, "now": to_column(now)})
-        return Counter(row[0] for row in cursor.fetchall())
+        written = Counter(cursor.fetchall())
+    states: Counter[str] = Counter()
+    for (status, _is_doubtful), count in written.items():
+        states[status] += count
+    return states, sum(count for row, count in written.items() if row[0] == "accepted" and row[1])
 
 
 def _new_row(chunk: Chunk, row: Claimed, result: Result, now: datetime) -> list[Any]:
-    """Return id, status, further tries, code, words and next try of a row."""
+    """Return id, status, further tries, code, words, next try and further doubts of a row."""
     outcome, words = result.outcome, result.text[:500]
     if outcome is Outcome.ACCEPTED:
-        return [row.id, "accepted", 1, result.code, words, None]
+        return [row.id, "accepted", 1, result.code, words, None, 0]
     status, wait = _next_state(chunk, row, result)
     next_try_at = None
     if status is Status.DEFERRED:
         next_try_at = str(to_column(now + timedelta(seconds=wait)))
     tries = 0 if outcome is Outcome.SLOW else 1
-    return [row.id, status.value, tries, result.code, words, next_try_at]
+    doubts = int(outcome is Outcome.DOUBT)
+    return [row.id, status.value, tries, result.code, words, next_try_at, doubts]
 
 
 def _next_state(chunk: Chunk, row: Claimed, result: Result) -> tuple[Delivery.Status, float]:
