@@ -28,8 +28,8 @@ from django.db import models, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Lower
 from django.utils import timezone
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import pgettext_lazy
 from wagtail.admin.panels import FieldPanel
 from wagtail.fields import StreamField
 from wagtail.log_actions import log
@@ -606,7 +606,7 @@ class Attempt(models.Model):
     skipped = models.PositiveIntegerField(_("skipped"), default=0)
     unknown = models.PositiveIntegerField(_("unknown"), default=0)
     # Of the accepted ones: those that may have arrived more than once (see Delivery.doubts).
-    doubtful = models.PositiveIntegerField(_("perhaps twice"), default=0, db_default=0)
+    doubtful = models.PositiveIntegerField(_("may have arrived twice"), default=0, db_default=0)
     # Paused by the engine: the mail server refuses too much of it. A reason of ours (reasons.py).
     held_at = models.DateTimeField(_("paused"), null=True, blank=True)
     held_reason = models.CharField(_("reason"), max_length=500, blank=True)
@@ -725,6 +725,18 @@ class Delivery(models.Model):
 
     def __str__(self) -> str:
         return f"delivery {self.pk}"
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Return whether this accepted letter may have arrived twice (see Attempt.doubtful)."""
+        return self.status == self.Status.ACCEPTED and self.doubts > 0
+
+    @property
+    def outcome(self) -> str:
+        """Return the status in words, with what is to be known of an accepted letter."""
+        if self.is_doubtful:
+            return gettext("accepted, may have arrived twice")
+        return self.get_status_display()
 
 
 class ChunkQuerySet(models.QuerySet):

@@ -16,7 +16,7 @@ class Migration(migrations.Migration):
             model_name="attempt",
             name="doubtful",
             field=models.PositiveIntegerField(
-                db_default=0, default=0, verbose_name="perhaps twice"
+                db_default=0, default=0, verbose_name="may have arrived twice"
             ),
         ),
         migrations.AddField(

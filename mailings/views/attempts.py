@@ -12,9 +12,10 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils.functional import cached_property
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 from django.views.generic import TemplateView, View
+from django_filters import ChoiceFilter
 from wagtail.admin import messages
 from wagtail.admin.filters import WagtailFilterSet
 from wagtail.admin.ui.tables import Column, StatusTagColumn, TitleColumn
@@ -62,6 +63,19 @@ class DeliveryFilterSet(WagtailFilterSet):
         fields = ["status"]
 
 
+class DoubtfulFilterSet(DeliveryFilterSet):
+    """For runs with letters that may have arrived twice."""
+
+    doubtful = ChoiceFilter(
+        label=pgettext_lazy("filter", "In doubt"),
+        method="only_doubtful",
+        choices=[("yes", _("may have arrived twice"))],
+    )
+
+    def only_doubtful(self, rows: QuerySet[Delivery], name: str, value: str) -> QuerySet[Delivery]:
+        return rows.filter(status=Delivery.Status.ACCEPTED, doubts__gt=0)
+
+
 class AttemptView(AttemptMixin, ListingMixin, ReportView):
     """The numbers of a run, the server's words, and what became of each recipient."""
 
@@ -70,10 +84,18 @@ class AttemptView(AttemptMixin, ListingMixin, ReportView):
     header_icon = "history"
     template_name = "mailings/attempt.html"
     results_template_name = "mailings/attempt_results.html"
-    filterset_class = DeliveryFilterSet
     search_fields = ["email"]
     export_filename = "attempt"
-    list_export = ["email", "status", "code", "response", "tries", "next_try_at", "updated_at"]
+    list_export = [
+        "email",
+        "status",
+        "code",
+        "response",
+        "tries",
+        "doubts",
+        "next_try_at",
+        "updated_at",
+    ]
 
     def get_base_queryset(self) -> QuerySet[Delivery]:
         return self.attempt.deliveries.order_by("pk")
@@ -82,6 +104,10 @@ class AttemptView(AttemptMixin, ListingMixin, ReportView):
     def is_searchable(self) -> bool:
         # To search in what one may not read would be to read it.
         return self.addresses
+
+    @property
+    def filterset_class(self) -> type[WagtailFilterSet]:
+        return DoubtfulFilterSet if self.attempt.doubtful else DeliveryFilterSet
 
     def get_index_url(self) -> str:
         return reverse("mailing:attempt", args=[self.attempt.pk])
@@ -110,7 +136,7 @@ class AttemptView(AttemptMixin, ListingMixin, ReportView):
                 **sortable,
             ),
             StatusTagColumn(
-                "status", label=_("Outcome"), accessor="get_status_display", sort_key="status",
+                "status", label=_("Outcome"), accessor="outcome", sort_key="status",
                 primary=lambda row: row.status == Delivery.Status.ACCEPTED,
             ),
             Column("code", label=_("Code"), sort_key="code"),

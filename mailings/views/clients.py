@@ -113,7 +113,7 @@ class ClientInspectView(RowsPanelMixin, owned.OwnedInspectView):
         StatusTagColumn(
             "status",
             label=_("Status"),
-            accessor="get_status_display",
+            accessor="outcome",
             primary=lambda row: row.status == Delivery.Status.ACCEPTED,
         ),
         Column("reply", label=_("Reply"), accessor=lambda row: show_reply(row.response)),

@@ -34,7 +34,10 @@ from mailings.models import Attempt, Client, Mailing, Message
 from mailings.permissions import may_switch, sees_clients_of, sees_many_owners, visible_rows
 from mailings.views import owned
 
-SUM_LABELS = {name: capfirst(Attempt._meta.get_field(name).verbose_name) for name in Attempt.SUMS}
+SUM_LABELS = {
+    name: capfirst(Attempt._meta.get_field(name).verbose_name)
+    for name in (*Attempt.SUMS, "doubtful")
+}
 PICKER_SIZE = 20
 ATTEMPTS_PER_PAGE = 20
 
@@ -347,6 +350,12 @@ class FinishedMailingsView(owned.OwnedIndexMixin, ReportView):
             Column("get_periodicity_display", label=_("Periodicity"), sort_key="periodicity"),
             NumberColumn("runs", label=_("Runs"), sort_key="runs"),
             MomentColumn("last_run_at", label=_("Last run"), sort_key="last_run_at"),
-            *(NumberColumn(name, label=label, sort_key=name) for name, label in SUM_LABELS.items()),
+            *(NumberColumn(name, label=SUM_LABELS[name], sort_key=name) for name in self.sums()),
         ]
         return [*columns, OwnerColumn()] if sees_many_owners(self.request.user) else columns
+
+    def sums(self) -> tuple[str, ...]:
+        """Return which sums are shown: hardly ever may a letter have arrived twice."""
+        mailings = self.get_owned_rows().finished()
+        is_any = Attempt.objects.filter(mailing__in=mailings, doubtful__gt=0).exists()
+        return (*Attempt.SUMS, "doubtful") if is_any else Attempt.SUMS
