@@ -31,7 +31,7 @@ from servers import Receiver, Sink
 
 WORKERS = int(os.environ.get("BENCH_WORKERS", "2"))
 CONNECTIONS = int(os.environ.get("BENCH_CONNECTIONS", "4"))
-SENTENCES = 1  # of the letter: so many that it comes to 4.0 to 4.5 KB, or as near as can be
+SENTENCES = 1  # of the letter: so many that it comes to 4 to 5 KB, frame and headers included
 
 # Letters to @N@ clients c1@@DOMAIN@, c2@… of one company; every fourth may have another domain.
 PREPARE = """

@@ -14,7 +14,7 @@ SLOW, PLAIN = 0.90, 0.80
 # last letter that began; from SIGTERM to the end.
 WITHIN = {"first": 2.0, "fair": 5.0, "stop": 1.0, "sigterm": 5.0}
 EXACT, UNAFFECTED = 0.05, 0.95  # of a limit, and of the rate of domains that do not complain
-LETTER_SIZE = 4000, 4500  # bytes on the wire
+LETTER_SIZE = 4000, 5000  # bytes on the wire
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import multiprocessing
 import os
@@ -100,6 +101,13 @@ def end_pass_on_sigterm(**kwargs: object) -> None:
             sys.exit(0)  # It waits for a task; as an exception this opens the queue's lock again.
 
     signal.signal(signal.SIGTERM, stop)
+
+
+@receiver(post_spawn)
+def spare_the_collector(**kwargs: object) -> None:
+    """Let Python look for cycles in what is new, and less often: it took a tenth of the time."""
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def housekeep() -> None:

@@ -76,7 +76,9 @@ def compose(message: Message) -> Content:
         context = {"message": message, "preheader": preheader(message), **fields}
         page = render_to_string("mailings/letter/letter.html", context)
     # Spaces within braces would become entities below, and no field be found again.
-    page = css_inline.inline(tidy_fields(page), keep_at_rules=True, load_remote_stylesheets=False)
+    page = css_inline.inline(
+        tidy_fields(page), keep_at_rules=True, minify_css=True, load_remote_stylesheets=False
+    )
     return Content(tidy_fields(message.subject), page, tidy_fields(html_to_text(page)))
 
 

@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 from django.conf import settings
+from django.core.checks import Tags
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import Error as DatabaseError
 from django.db import connection
@@ -25,6 +26,8 @@ LINE_SECONDS = 5.0  # between two lines of progress where the output is no termi
 
 class Command(BaseCommand):
     help = "Open the mailings that are due and send them; print what came of it."
+    # All other checks load every page of the site, which sending does not need.
+    requires_system_checks = (Tags.models, Tags.caches, Tags.database)
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--mailing", type=int, metavar="ID", help="only this mailing")

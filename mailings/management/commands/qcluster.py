@@ -19,6 +19,7 @@ from typing import Any
 
 from config.lifeline import STOP_PATIENCE, end_with_parent
 from django.conf import settings
+from django.core.checks import Tags
 from django.db import close_old_connections, connections
 from django.utils import timezone
 from django_q.cluster import Cluster
@@ -75,6 +76,9 @@ class Clock:
 
 class Command(QClusterCommand):
     """Start workers and the clock; a database or Redis that is down is waited for."""
+
+    # All other checks load every page of the site, which no worker needs: 8 MB in each.
+    requires_system_checks = (Tags.models, Tags.caches, Tags.database)
 
     def handle(self, *args: Any, **options: Any) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
