@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import Group
 from django.core.cache import cache
 from django.test import Client as Browser
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from accounts.models import EDITORS, MANAGERS, USERS, User
 from mailings.models import Client, Mailing, Message
@@ -18,9 +18,10 @@ PASSWORD = "correct horse battery"
 
 @pytest.fixture(autouse=True)
 def plain_settings(settings, tmp_path):
-    """Keep uploads in the test's folder, and nothing in the cache from the test before."""
+    """Keep uploads in the test's folder, and neither cache nor language of the test before."""
     settings.MEDIA_ROOT = tmp_path / "media"
     cache.clear()
+    translation.activate(settings.LANGUAGE_CODE)
 
 
 def make_user(email: str, role: str | None = USERS, **fields) -> User:
