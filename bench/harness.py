@@ -254,7 +254,7 @@ class Product:
     def start(self) -> None:
         """Start a `qcluster` and wait until it is at work."""
         self.launch()
-        wait_for(lambda: self.query("SELECT 1 FROM mailings_worker"), "qcluster is at work")
+        wait_for(lambda: self.query("SELECT 1 FROM mailings_host"), "qcluster is at work")
 
     def launch(self) -> None:
         self.cluster = start_cluster(self.env, self.log)

@@ -28,7 +28,7 @@ def limit_rows(database: str) -> list[Row]:
     product.open_console()
     product.start()
     host = Host(product)
-    wait_for(lambda: len(product.query("SELECT 1 FROM mailings_worker")) == 2, "both are there")
+    wait_for(lambda: len(product.query("SELECT 1 FROM mailings_host")) == 2, "both are there")
     for company in ("bench", "limited"):
         product.save_mailing(company=company)
     wait_for(lambda: set(domains(server, 0)) == {"example.com", "limited.test"}, "both send")

@@ -21,7 +21,7 @@ from itertools import accumulate
 from django.db import connection
 from django.db.models import Count, F, Min, OuterRef, Q, QuerySet, Subquery, Sum
 
-from mailings.models import Attempt, Chunk, Counter, Mailing, MailServer, Pace, Worker
+from mailings.models import Attempt, Chunk, Counter, Host, Mailing, MailServer, Pace
 from mailings.smtp import session
 from mailings.smtp.protocol import SETUP
 
@@ -147,7 +147,8 @@ class State:
     """How the service is at one moment. Ages are in seconds, 0 where nothing waits."""
 
     totals: Totals
-    workers: int  # hosts
+    hosts: int
+    workers: int  # processes
     runs: int
     paused: int
     letters_left: int
@@ -169,7 +170,9 @@ class State:
         due = Mailing.objects.due(now).values_list("next_run_at", flat=True)
         return cls(
             totals=Totals.read(),
-            workers=Worker.objects.alive(now).count(),
+            **Host.objects.alive(now).aggregate(
+                hosts=Count("pk"), workers=Sum("workers", default=0)
+            ),
             runs=numbers["runs"],
             paused=numbers["paused"],
             letters_left=max(numbers["planned"] - numbers["done"], 0),

@@ -952,19 +952,20 @@ class Pace(models.Model):
         cls.objects.filter(name__in=names, rate__gte=F("ceiling")).delete()
 
 
-class WorkerQuerySet(models.QuerySet):
-    def alive(self, now: datetime) -> WorkerQuerySet:
+class HostQuerySet(models.QuerySet):
+    def alive(self, now: datetime) -> HostQuerySet:
         return self.filter(seen_at__gt=now - timedelta(seconds=30))
 
 
-class Worker(models.Model):
-    """A `qcluster` host that says every few seconds that it is alive."""
+class Host(models.Model):
+    """A `qcluster` that says every few seconds that it lives, and how many of its workers do."""
 
     name = models.CharField(max_length=100, unique=True)
+    workers = models.PositiveSmallIntegerField(default=0)
     started_at = models.DateTimeField(default=timezone.now)
     seen_at = models.DateTimeField(default=timezone.now)
 
-    objects = WorkerQuerySet.as_manager()
+    objects = HostQuerySet.as_manager()
 
     def __str__(self) -> str:
         return self.name

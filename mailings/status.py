@@ -98,7 +98,8 @@ def letter_lines(state: State, readings: Readings) -> list[str]:
 
 
 def waiting_lines(state: State) -> list[str]:
-    lines = [_("Hosts with workers: %d") % state.workers]
+    numbers = {"hosts": state.hosts, "workers": state.workers}
+    lines = [_("Hosts: %(hosts)d, workers: %(workers)d") % numbers]
     if not state.workers:
         lines.append(_("No worker is alive: letters go out by `manage.py mailing` only."))
     lines.append(_("Letters wait for a worker: %s") % span(state.queue_age))

@@ -31,7 +31,8 @@ TURN_SECONDS = 60
 # values, no events: a signal handler that sets an event its own process waits for can deadlock.
 cluster_stops = multiprocessing.RawValue("b", 0)
 moved_at = multiprocessing.RawValue("d", 0.0)  # time.monotonic of a worker's last move
-# The workers that are at work, each at the place of its process id.
+# The workers that were started, each at the place of its process id, and those that are at work.
+workers = multiprocessing.RawArray("i", 1024)
 at_work = multiprocessing.RawArray("i", 1024)
 # Signals that told this very worker to stop.
 _told_to_stop: list[int] = []
@@ -62,10 +63,25 @@ def is_anybody_at_work() -> bool:
     return any(pid and _is_alive(pid) for pid in at_work)
 
 
+def forget_workers() -> None:
+    """Begin with no worker: a new cluster is about to start."""
+    # Where this process is the first of a container, dead ones stay in the table of processes.
+    for places in (workers, at_work):
+        places[:] = [0] * len(places)
+
+
+def count_workers() -> int:
+    """Return how many workers of this cluster are alive."""
+    for place, pid in enumerate(workers):
+        if pid and not _is_alive(pid):
+            workers[place] = 0  # The number of its process may be given away again.
+    return sum(pid != 0 for pid in workers)
+
+
 def _is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except OSError:  # There is none, or its number went to a process of somebody else.
         return False
     return True
 
@@ -88,6 +104,12 @@ def ring_unless_rung() -> None:
     """Wake a worker unless a call for one is waiting in the queue already."""
     if get_broker().queue_size() == 0:
         ring()
+
+
+@receiver(post_spawn)
+def sign_on(**kwargs: object) -> None:
+    """Let the guardian of the cluster count this worker."""
+    workers[os.getpid() % len(workers)] = os.getpid()
 
 
 @receiver(post_spawn)

@@ -26,12 +26,12 @@ from mailings.models import (
     Client,
     ClientList,
     Delivery,
+    Host,
     Mailing,
     MailServer,
     Message,
     Picture,
     Suppression,
-    Worker,
 )
 from mailings.tests.walk import (
     EXPORT,
@@ -116,7 +116,7 @@ def fill_workspace(owner: User, key: int, marker: str, secret: str) -> None:
         response=f"{marker} <{secret}@example.com>",
     )  # fmt: skip
     Chunk.objects.create(id=key, attempt=attempt, first_id=key, last_id=key)
-    Worker.objects.create(id=key, name="here", seen_at=now + timedelta(hours=1))
+    Host.objects.create(id=key, name="here", workers=1, seen_at=now + timedelta(hours=1))
     for row in (client, vip, message, mailing):
         log(row, "wagtail.edit", user=owner)
 

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from conftest import make_mailing
 from mailings.metrics import BOUNDS, Latency, State, Tally, Totals
-from mailings.models import Attempt, Chunk, Counter, MailServer, Pace, Worker
+from mailings.models import Attempt, Chunk, Counter, Host, MailServer, Pace
 
 pytestmark = pytest.mark.django_db
 
@@ -124,7 +124,8 @@ class TestTotals:
 class TestState:
     def test_of_a_service_at_rest(self):
         state = State.read(timezone.now())
-        assert (state.workers, state.runs, state.paused, state.letters_left) == (0, 0, 0, 0)
+        assert (state.hosts, state.workers) == (0, 0)
+        assert (state.runs, state.paused, state.letters_left) == (0, 0, 0)
         assert (state.queue_age, state.oldest_due) == (0, 0)
         assert state.breakers == []
         assert state.slow_domains == {}
@@ -169,15 +170,19 @@ class TestState:
             mailing.save(update_fields=["next_run_at"])
         assert State.read(timezone.now()).oldest_due == pytest.approx(60, abs=5)
 
-    def test_workers_servers_and_domains(self):
-        Worker.objects.create(name="alive")
-        Worker.objects.create(name="silent", seen_at=ago(31))
+    def test_hosts_and_their_workers(self):
+        Host.objects.create(name="one", workers=4)
+        Host.objects.create(name="other", workers=2)
+        Host.objects.create(name="silent", workers=8, seen_at=ago(31))
+        state = State.read(timezone.now())
+        assert (state.hosts, state.workers) == (2, 6)
+
+    def test_servers_and_domains(self):
         bad = MailServer.objects.create(name="bad:25", trouble_since=ago(5))
         MailServer.objects.create(name="good:25")
         Pace.objects.create(name="domain:slow.example", rate=4)
         Pace.objects.create(name="service")
         state = State.read(timezone.now())
-        assert state.workers == 1
         assert state.breakers == [bad]
         assert state.slow_domains == {"slow.example": 4}
 
@@ -218,7 +223,8 @@ class TestPage:
         tally.took("rcpt", 40)
         tally.save()
         make_chunk(make_run(owner, accepted=10), 60)
-        Worker.objects.create(name="worker")
+        Host.objects.create(name="one", workers=4)
+        Host.objects.create(name="other", workers=2)
         MailServer.objects.create(name='odd "name"\n:25', trouble_since=ago(5))
         MailServer.objects.create(name="good:25")
         Pace.objects.create(name="domain:slow.example", rate=4)
@@ -231,7 +237,8 @@ class TestPage:
         assert found["vestnik_smtp_reply_seconds_bucket +Inf rcpt"] == 2
         assert found["vestnik_smtp_reply_seconds_count rcpt"] == 2
         assert found["vestnik_smtp_reply_seconds_sum rcpt"] == 40.01
-        assert found["vestnik_workers_alive"] == 1
+        assert found["vestnik_hosts_alive"] == 2
+        assert found["vestnik_workers_alive"] == 6
         assert found["vestnik_runs at_work"] == 1
         assert found["vestnik_runs paused"] == 0
         assert found["vestnik_letters_left"] == 90

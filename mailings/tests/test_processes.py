@@ -151,16 +151,22 @@ def test_sigterm_leaves_nothing_in_doubt(site, mail, command):
 def test_cluster_sends_what_is_saved_while_it_waits(site, mail):
     """S1: a mailing saved inside its window is sent at once, without anybody's command."""
     site.start("qcluster")
-    wait_for(lambda: site.python("result = Worker.objects.count()"), "the cluster is up")
+    wait_for(lambda: site.python("result = Host.objects.count()"), "the cluster is up")
     mailing = site.make_due(5)
     run = site.wait_for_status(mailing, "success")
     assert_nobody_lost(mail, run, 5, doubled=0)
 
 
+def test_cluster_says_how_many_workers_it_has(site, mail):
+    site.start("qcluster", MAILING_WORKERS="3")
+    workers = "result = list(Host.objects.values_list('workers', flat=True))"
+    wait_for(lambda: site.python(workers) == [3], "three workers are alive")
+
+
 def test_cluster_opens_a_future_start_by_itself(site, mail):
     """S2: a start in the future comes by itself."""
     site.start("qcluster")
-    wait_for(lambda: site.python("result = Worker.objects.count()"), "the cluster is up")
+    wait_for(lambda: site.python("result = Host.objects.count()"), "the cluster is up")
     mailing = site.make_due(5)
     site.wait_for_status(mailing, "success")
     later = site.python("""

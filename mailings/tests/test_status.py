@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from mailings import reasons, status
 from mailings.metrics import Latency, Totals
-from mailings.models import Attempt, Counter, MailServer, Pace, Worker
+from mailings.models import Attempt, Counter, Host, MailServer, Pace
 from mailings.tests.test_metrics import ago, make_chunk, make_run
 
 
@@ -74,7 +74,7 @@ class TestOnce:
         Counter.objects.create(name="letters:accepted", value=1234567)
         Counter.objects.create(name="stage:rcpt:0.025", value=2)
         Counter.objects.create(name="stage:rcpt:sum", value=0.02)
-        Worker.objects.create(name="worker")
+        Host.objects.create(name="host", workers=4)
         next_try = timezone.now() + timedelta(seconds=40)
         MailServer.objects.create(
             name="mail.test:25", trouble_since=ago(60), next_try_at=next_try, response="421 busy"
@@ -86,7 +86,7 @@ class TestOnce:
         out = show()
         assert "Accepted: 1,234,567" in out
         assert "The mail server replied on average after (ms): rcpt 10.0" in out
-        assert "Hosts with workers: 1" in out
+        assert "Hosts: 1, workers: 4" in out
         assert "Letters wait for a worker: 1:01:4" in out
         assert "Mail server mail.test:25 unavailable since " in out
         assert f"next try {status.clock(next_try)}: 421 busy" in out

@@ -77,8 +77,9 @@ def totals(numbers: Totals) -> Iterator[Metric]:
 
 def levels(state: State) -> Iterator[Metric]:
     """Give what has one value at a time."""
+    yield GaugeMetricFamily("vestnik_hosts_alive", "Hosts seen within 30 seconds.", state.hosts)
     yield GaugeMetricFamily(
-        "vestnik_workers_alive", "Hosts with workers, seen within 30 seconds.", state.workers
+        "vestnik_workers_alive", "Worker processes alive on these hosts.", state.workers
     )
     yield GaugeMetricFamily(
         "vestnik_queue_age_seconds",

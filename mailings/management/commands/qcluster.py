@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from config.lifeline import STOP_PATIENCE, end_with_parent
@@ -26,7 +26,7 @@ from django_q.cluster import Cluster
 from django_q.management.commands.qcluster import Command as QClusterCommand
 
 from mailings import rescue, runs, tasks
-from mailings.models import Worker
+from mailings.models import Host
 
 logger = logging.getLogger("vestnik.clock")
 
@@ -47,15 +47,15 @@ class Clock:
     def __init__(self) -> None:
         self.name = f"{socket.gethostname()}:{os.getpid()}"[:100]
         self.heartbeat = self.rang = float("-inf")
+        self.workers = 0
         self.idle_at = time.monotonic()
 
     def tick(self) -> None:
         close_old_connections()
         now, clock = timezone.now(), time.monotonic()
-        if clock - self.heartbeat >= HEARTBEAT:
+        if clock - self.heartbeat >= HEARTBEAT or self.workers != tasks.count_workers():
             self.heartbeat = clock
-            Worker.objects.update_or_create(name=self.name, defaults={"seen_at": now})
-            Worker.objects.filter(seen_at__lt=now - timedelta(days=1)).delete()
+            self._sign_on(now)
         rescue.free_abandoned(now)
         waiting = runs.waiting(now)
         if not waiting:
@@ -64,6 +64,13 @@ class Clock:
             self.rang = clock
             tasks.ring_unless_rung()
 
+    def _sign_on(self, now: datetime) -> None:
+        """Show that this host is alive, and how many workers it has."""
+        self.workers = tasks.count_workers()
+        seen = {"seen_at": now, "workers": self.workers}
+        Host.objects.update_or_create(name=self.name, defaults=seen)
+        Host.objects.filter(seen_at__lt=now - timedelta(days=1)).delete()
+
     @property
     def stalled(self) -> bool:
         """Return whether work has waited for long while no worker of this host moved."""
@@ -71,7 +78,7 @@ class Clock:
         return time.monotonic() - moved_at > STALL and not tasks.is_anybody_at_work()
 
     def stop(self) -> None:
-        Worker.objects.filter(name=self.name).delete()
+        Host.objects.filter(name=self.name).delete()
 
 
 class Command(QClusterCommand):
@@ -94,6 +101,7 @@ class Command(QClusterCommand):
         """Run one cluster until it ends, stands still, or this process is told to stop."""
         connections.close_all()
         clock.idle_at = time.monotonic()
+        tasks.forget_workers()
         cluster = os.fork() or run_cluster()
         while not tasks.cluster_stops.value:
             self._tick(clock)

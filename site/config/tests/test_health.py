@@ -8,14 +8,14 @@ import pytest
 from django.db import OperationalError, connection
 from django.utils import timezone
 
-from mailings.models import Worker
+from mailings.models import Host
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def worker():
-    return Worker.objects.create(name="worker")
+def host() -> Host:
+    return Host.objects.create(name="host", workers=2)
 
 
 @pytest.fixture
@@ -38,23 +38,36 @@ def no_redis(settings):
     settings.CACHES = {"default": {"BACKEND": redis, "LOCATION": "redis://127.0.0.1:1/0"}}
 
 
-def test_all_is_well(browser, worker):
+def test_all_is_well(browser, host):
     response = browser().get("/healthz")
     assert response.status_code == 200
     assert response.json() == {"status": "ok", "database": "ok", "cache": "ok", "worker": "ok"}
     assert "no-store" in response["Cache-Control"]
 
 
-def test_worker_is_silent(browser, worker):
-    Worker.objects.update(seen_at=timezone.now() - timedelta(seconds=31))
+def test_host_is_silent(browser, host):
+    Host.objects.update(seen_at=timezone.now() - timedelta(seconds=31))
     response = browser().get("/healthz")
     assert response.status_code == 503
     assert response.json() == {
         "status": "unavailable",
         "database": "ok",
         "cache": "ok",
-        "worker": "has not been seen for 30 seconds",
+        "worker": "no host has been seen for 30 seconds",
     }
+
+
+def test_host_lives_without_workers(browser, host):
+    """The guardian of the workers is there, but none of them could start."""
+    Host.objects.update(workers=0)
+    response = browser().get("/healthz")
+    assert response.status_code == 503
+    assert response.json()["worker"] == "none is alive"
+
+
+def test_one_host_with_workers_is_enough(browser, host):
+    Host.objects.create(name="other", workers=0)
+    assert browser().get("/healthz").status_code == 200
 
 
 def test_database_is_down(browser, no_database):
@@ -66,7 +79,7 @@ def test_database_is_down(browser, no_database):
     assert "db.internal" not in response.text
 
 
-def test_redis_is_down(browser, worker, no_redis):
+def test_redis_is_down(browser, host, no_redis):
     response = browser().get("/healthz")
     assert response.status_code == 503
     assert response.json()["cache"] == "does not answer"

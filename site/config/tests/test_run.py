@@ -168,13 +168,13 @@ def test_workers_that_hang(start, tmp_path):
     run = start(EMAIL_URL="smtp://127.0.0.1:9", SMTP_TIMEOUT="1")
     run.wait_until_up()
     wait_for(lambda: len(workers_of(run)) >= 4, "the workers have started", PATIENCE)
-    wait_for(lambda: run.rows("SELECT name FROM mailings_worker"), "the guardian signed on")
+    wait_for(lambda: run.rows("SELECT name FROM mailings_host"), "the guardian signed on")
     hung = workers_of(run)
     for pid in hung:
         os.kill(pid, signal.SIGSTOP)
     try:
         assert_all_stopped(run, run.end(signal.SIGINT))
-        assert run.rows("SELECT name FROM mailings_worker") == []
+        assert run.rows("SELECT name FROM mailings_host") == []
     finally:
         for pid in filter(is_alive, hung):
             os.kill(pid, signal.SIGKILL)
