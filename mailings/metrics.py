@@ -136,6 +136,17 @@ class Totals:
         stages = sorted(known, key=lambda stage: STAGES.index(stage) if stage in STAGES else 99)
         return cls(letters, {stage: _latency(rows, stage) for stage in stages}, events)
 
+    def since(self, earlier: Totals) -> Totals:
+        """Return what was counted after an earlier reading."""
+        return Totals(
+            {name: count - earlier.letters.get(name, 0) for name, count in self.letters.items()},
+            {
+                stage: latency.since(earlier.latencies.get(stage, Latency()))
+                for stage, latency in self.latencies.items()
+            },
+            {name: count - earlier.events.get(name, 0) for name, count in self.events.items()},
+        )
+
 
 def _latency(rows: dict[str, float], stage: str) -> Latency:
     *counts, seconds = (rows.get(f"stage:{stage}:{suffix}", 0) for suffix in SUFFIXES)

@@ -956,6 +956,10 @@ class HostQuerySet(models.QuerySet):
     def alive(self, now: datetime) -> HostQuerySet:
         return self.filter(seen_at__gt=now - timedelta(seconds=30))
 
+    def speaker(self, now: datetime) -> str | None:
+        """Return the name of the one host that speaks for all: it has been there longest."""
+        return self.alive(now).order_by("pk").values_list("name", flat=True).first()
+
 
 class Host(models.Model):
     """A `qcluster` that says every few seconds that it lives, and how many of its workers do."""

@@ -43,18 +43,14 @@ class Readings:
         if len(self._kept) < 2:
             return None
         (began, first), (ended, last) = self._kept[0], self._kept[-1]
-        return max(last.letters["accepted"] - first.letters["accepted"], 0) / (ended - began)
+        return max(last.since(first).letters["accepted"], 0) / (ended - began)
 
     def latencies(self) -> dict[str, Latency]:
         """Return for each stage the replies since the first reading, or all where none came."""
         first, last = self._kept[0][1], self._kept[-1][1]
-        recent = {
-            stage: latency.since(first.latencies.get(stage, Latency()))
-            for stage, latency in last.latencies.items()
-        }
         return {
             stage: latency if latency.replies > 0 else last.latencies[stage]
-            for stage, latency in recent.items()
+            for stage, latency in last.since(first).latencies.items()
         }
 
 

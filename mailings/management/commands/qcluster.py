@@ -27,6 +27,7 @@ from django_q.management.commands.qcluster import Command as QClusterCommand
 
 from mailings import rescue, runs, tasks
 from mailings.models import Host
+from mailings.pulse import Pulse
 
 logger = logging.getLogger("vestnik.clock")
 
@@ -49,6 +50,7 @@ class Clock:
         self.heartbeat = self.rang = float("-inf")
         self.workers = 0
         self.idle_at = time.monotonic()
+        self.pulse = Pulse()
 
     def tick(self) -> None:
         close_old_connections()
@@ -56,6 +58,7 @@ class Clock:
         if clock - self.heartbeat >= HEARTBEAT or self.workers != tasks.count_workers():
             self.heartbeat = clock
             self._sign_on(now)
+            self._beat(now, clock)
         rescue.free_abandoned(now)
         waiting = runs.waiting(now)
         if not waiting:
@@ -70,6 +73,13 @@ class Clock:
         seen = {"seen_at": now, "workers": self.workers}
         Host.objects.update_or_create(name=self.name, defaults=seen)
         Host.objects.filter(seen_at__lt=now - timedelta(days=1)).delete()
+
+    def _beat(self, now: datetime, clock: float) -> None:
+        """Tell the log how sending goes, if of all hosts it is this one's part to do so."""
+        if Host.objects.speaker(now) == self.name:
+            self.pulse.beat(clock)
+        else:
+            self.pulse.rest()
 
     @property
     def stalled(self) -> bool:
