@@ -7,6 +7,7 @@ of `Counter`, which hold the sums over all workers and hosts since the service b
     stage:<stage>:<le>    replies of the mail server in this stage that took up to `le` seconds
                           (and longer than the bound below it; `inf`: longer than all bounds)
     stage:<stage>:sum     seconds that they took together
+    doubtful              accepted letters that may have arrived twice
     anything else         events of that name, such as sweep_findings
 """
 
@@ -27,6 +28,7 @@ from mailings.smtp.protocol import SETUP
 
 # Shown as zero before the first one came; others are shown when there are any.
 OUTCOMES = ("accepted", "rejected", "deferred", "in_doubt")
+DOUBTFUL = "doubtful"
 # Upper bounds in seconds; the last count of a stage is of what took longer than all of them.
 BOUNDS = (0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0)
 STAGES = (*SETUP, *session.STAGES)
@@ -121,6 +123,7 @@ class Totals:
     letters: dict[str, int]
     latencies: dict[str, Latency]
     events: dict[str, int]
+    doubtful: int = 0
 
     @classmethod
     def read(cls) -> Totals:
@@ -131,10 +134,12 @@ class Totals:
             for name, value in rows.items()
             if name.startswith("letters:")
         }
+        doubtful = round(rows.pop(DOUBTFUL, 0))
         events = {name: round(value) for name, value in rows.items() if ":" not in name}
         known = {name.split(":")[1] for name in rows if name.startswith("stage:")}
         stages = sorted(known, key=lambda stage: STAGES.index(stage) if stage in STAGES else 99)
-        return cls(letters, {stage: _latency(rows, stage) for stage in stages}, events)
+        latencies = {stage: _latency(rows, stage) for stage in stages}
+        return cls(letters, latencies, events, doubtful)
 
     def since(self, earlier: Totals) -> Totals:
         """Return what was counted after an earlier reading."""
@@ -145,6 +150,7 @@ class Totals:
                 for stage, latency in self.latencies.items()
             },
             {name: count - earlier.events.get(name, 0) for name, count in self.events.items()},
+            self.doubtful - earlier.doubtful,
         )
 
 

@@ -85,12 +85,18 @@ def letter_lines(state: State, readings: Readings) -> list[str]:
             "in doubt: %(in_doubt)s"
         )
         % letters,
+        *doubtful_lines(state.totals.doubtful),
         _("Letters a second: %s") % ("…" if rate is None else grouped(rate, 1)),
     ]
     if latencies := readings.latencies():
         stages = (f"{stage} {grouped(each.mean * 1000, 1)}" for stage, each in latencies.items())
         lines.append(_("The mail server replied on average after (ms): %s") % ", ".join(stages))
     return lines
+
+
+def doubtful_lines(count: int) -> Iterable[str]:
+    if count:
+        yield _("May have arrived twice: %s") % grouped(count)
 
 
 def waiting_lines(state: State) -> list[str]:

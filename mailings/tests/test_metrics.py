@@ -105,6 +105,7 @@ class TestTotals:
         totals = Totals.read()
         assert totals.letters == {"accepted": 0, "rejected": 0, "deferred": 0, "in_doubt": 0}
         assert totals.latencies == {}
+        assert totals.doubtful == 0
 
     def test_stages_come_in_the_order_of_a_session(self):
         tally = Tally()
@@ -112,6 +113,22 @@ class TestTotals:
             tally.took(stage, 0.1)
         tally.save()
         assert list(Totals.read().latencies) == ["connect", "rcpt", "body", "of_tomorrow"]
+
+    def test_what_came_between_two_readings(self):
+        tally = Tally()
+        tally.add("letters:accepted", 2)
+        tally.save()
+        first = Totals.read()
+        for name in ("letters:accepted", "letters:of_tomorrow", "doubtful", "sweep_findings"):
+            tally.add(name)
+        tally.took("body", 0.02)
+        tally.save()
+        change = Totals.read().since(first)
+        assert change.letters == {
+            "accepted": 1, "rejected": 0, "deferred": 0, "in_doubt": 0, "of_tomorrow": 1,
+        }  # fmt: skip
+        assert change.latencies["body"].replies == 1
+        assert (change.doubtful, change.events) == (1, {"sweep_findings": 1})
 
     def test_latency_between_two_readings(self):
         first = Latency((1, 0, 0, 0, 0, 0, 0, 0), 0.004)
@@ -218,6 +235,7 @@ class TestPage:
     def test_it_parses_and_tells_all(self, scrape, owner):
         tally = Tally()
         tally.add("letters:accepted", 7)
+        tally.add("doubtful", 3)
         tally.add("breaker_opened", 2)
         tally.took("rcpt", 0.01)
         tally.took("rcpt", 40)
@@ -231,7 +249,9 @@ class TestPage:
         found = self.read(scrape())
         assert found["vestnik_letters_total accepted"] == 7
         assert found["vestnik_letters_total in_doubt"] == 0
+        assert found["vestnik_letters_doubtful_total"] == 3
         assert found["vestnik_events_total breaker_opened"] == 2
+        assert "vestnik_events_total doubtful" not in found
         assert found["vestnik_smtp_reply_seconds_bucket 0.005 rcpt"] == 0
         assert found["vestnik_smtp_reply_seconds_bucket 0.025 rcpt"] == 1
         assert found["vestnik_smtp_reply_seconds_bucket +Inf rcpt"] == 2

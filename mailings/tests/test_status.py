@@ -62,6 +62,7 @@ class TestOnce:
     def test_service_at_rest(self):
         out = show()
         assert "Accepted: 0, rejected: 0, to be tried again: 0, in doubt: 0" in out
+        assert "arrived twice" not in out
         assert "Letters a second: 0.0" in out
         assert "No worker is alive" in out
         assert "Letters wait for a worker: —" in out
@@ -72,6 +73,7 @@ class TestOnce:
     def test_everything_that_can_be_told(self, owner, monkeypatch):
         monkeypatch.setattr("mailings.management.commands.mailing.SAMPLE", 0)
         Counter.objects.create(name="letters:accepted", value=1234567)
+        Counter.objects.create(name="doubtful", value=1012)
         Counter.objects.create(name="stage:rcpt:0.025", value=2)
         Counter.objects.create(name="stage:rcpt:sum", value=0.02)
         Host.objects.create(name="host", workers=4)
@@ -85,6 +87,7 @@ class TestOnce:
         make_run(owner, is_active=False)
         out = show()
         assert "Accepted: 1,234,567" in out
+        assert "May have arrived twice: 1,012" in out
         assert "The mail server replied on average after (ms): rcpt 10.0" in out
         assert "Hosts: 1, workers: 4" in out
         assert "Letters wait for a worker: 1:01:4" in out

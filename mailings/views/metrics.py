@@ -63,6 +63,11 @@ def totals(numbers: Totals) -> Iterator[Metric]:
     for outcome, count in numbers.letters.items():
         letters.add_metric([outcome], count)
     yield letters
+    yield CounterMetricFamily(
+        "vestnik_letters_doubtful",
+        "Accepted letters that may have arrived twice: an earlier try was in doubt.",
+        numbers.doubtful,
+    )
     events = CounterMetricFamily("vestnik_events", "What else happened.", labels=["event"])
     for event, count in numbers.events.items():
         events.add_metric([event], count)
