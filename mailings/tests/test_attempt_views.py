@@ -73,6 +73,11 @@ class TestPage:
     def test_filter_by_outcome(self, browser, owner, attempt):
         assert recipients(show(browser, owner, attempt, status="rejected")) == {"petr@example.com"}
 
+    def test_it_offers_the_states_that_a_letter_can_come_into(self, browser, owner, attempt):
+        form = show(browser, owner, attempt).context["filters"].form
+        values = [value for value, _label in form.fields["status"].choices]
+        assert values == ["", "planned", "deferred", "accepted", "rejected", "skipped", "unknown"]
+
     def test_search_by_address(self, browser, owner, attempt):
         assert recipients(show(browser, owner, attempt, q="IVAN@")) == {"ivan@example.com"}
 

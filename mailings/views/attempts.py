@@ -6,6 +6,7 @@ from collections import OrderedDict
 from typing import Any
 
 from config.listings import ListingMixin
+from django import forms
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
@@ -28,6 +29,8 @@ from mailings.permissions import may_switch, sees_clients_of, visible_attempts
 from mailings.views.mailings import MomentColumn, message_url
 from mailings.views.messages import show_html
 from mailings.views.public import mask
+
+Status = Delivery.Status
 
 
 class AttemptMixin:
@@ -57,10 +60,21 @@ class AttemptMixin:
         }
 
 
+# Shown as Wagtail shows the choices of a model's field.
+RADIO = {"widget": forms.RadioSelect, "empty_label": _("All")}
+
+
 class DeliveryFilterSet(WagtailFilterSet):
+    status = ChoiceFilter(
+        label=_("Outcome"),
+        # No row comes into this state any more.
+        choices=[each for each in Status.choices if each[0] != Status.SENDING],
+        **RADIO,
+    )
+
     class Meta:
         model = Delivery
-        fields = ["status"]
+        fields: list[str] = []
 
 
 class DoubtfulFilterSet(DeliveryFilterSet):
@@ -70,10 +84,11 @@ class DoubtfulFilterSet(DeliveryFilterSet):
         label=pgettext_lazy("filter", "In doubt"),
         method="only_doubtful",
         choices=[("yes", _("may have arrived twice"))],
+        **RADIO,
     )
 
     def only_doubtful(self, rows: QuerySet[Delivery], name: str, value: str) -> QuerySet[Delivery]:
-        return rows.filter(status=Delivery.Status.ACCEPTED, doubts__gt=0)
+        return rows.filter(status=Status.ACCEPTED, doubts__gt=0)
 
 
 class AttemptView(AttemptMixin, ListingMixin, ReportView):
@@ -137,7 +152,7 @@ class AttemptView(AttemptMixin, ListingMixin, ReportView):
             ),
             StatusTagColumn(
                 "status", label=_("Outcome"), accessor="outcome", sort_key="status",
-                primary=lambda row: row.status == Delivery.Status.ACCEPTED,
+                primary=lambda row: row.status == Status.ACCEPTED,
             ),
             Column("code", label=_("Code"), sort_key="code"),
             Column("response", label=_("Reply"), accessor=lambda row: self.show_reply(row.response)),
