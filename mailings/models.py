@@ -647,6 +647,10 @@ class Attempt(models.Model):
     def done(self) -> int:
         return self.accepted + self.rejected + self.skipped + self.unknown
 
+    def note_reply(self, words: str) -> None:
+        """Show the mail server's words, or why none were said, at the run."""
+        Attempt.objects.filter(pk=self.pk).update(server_response=words)
+
     def pause(self, reason: str, words: str, now: datetime) -> None:
         """Pause the run; nothing more of it is sent until `go_on`. Others are not touched.
 
@@ -792,6 +796,7 @@ class MailServer(models.Model):
     PROBE_TIME = timedelta(seconds=60)
 
     name = models.CharField(max_length=200, unique=True)
+    well_at = models.DateTimeField(null=True, blank=True)  # a letter was last taken, to a second
     trouble_since = models.DateTimeField(null=True, blank=True)
     next_try_at = models.DateTimeField(null=True, blank=True)
     failures = models.PositiveIntegerField(default=0)

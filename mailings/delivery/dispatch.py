@@ -75,7 +75,7 @@ class Turn:
 
     def __post_init__(self) -> None:
         self.server = Server.from_settings()
-        self.tally, self.health = Tally(), Health(self.server.name)
+        self.tally, self.health = Tally(), Health(self.server.name, self.worker)
         self.journal: Journal | None = None
         self.transport: Transport | None = None
         self.holds: list[Hold] = []
@@ -99,6 +99,8 @@ class Turn:
                 self.summary.trouble = self.health.state.response
             if self.holds:
                 self._work()
+            elif self.health.is_out and self.health.is_resting:
+                time.sleep(FLUSH_SECONDS)
             elif (wait := limits.soon(self.rota.opens, timezone.now(), LOOK_SECONDS)) is not None:
                 time.sleep(min(wait, FLUSH_SECONDS))
             else:
@@ -145,7 +147,7 @@ class Turn:
             if hold.claims_no_more and not hold.hand:
                 self._put_back(hold)
         if self.health.trouble and not self.holds:
-            self.summary.trouble = self.health.report_trouble(timezone.now())
+            self.summary.trouble = self.health.face_trouble(self._is_over)
             self.rota.forget()
 
     def _finish(self) -> None:
@@ -208,7 +210,7 @@ class Turn:
         try:
             self.journal = Journal(self.worker)
         except OSError as error:
-            ledger.note_reply(chunk.attempt_id, str(error))
+            chunk.attempt.note_reply(str(error))
             raise
 
     def _put_back(self, hold: Hold) -> None:

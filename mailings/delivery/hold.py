@@ -204,7 +204,8 @@ class Rota:
         self._turns = [run for run in self._turns if run.mailing.owner_id not in waits]
         self.opens = list(waits.values())
         # Last: the right to probe a server in trouble is given to one worker at a time.
-        health.is_out = bool(self._turns) and not health.state.take_probe(now)
+        may_send = not health.is_resting and health.state.take_probe(now)
+        health.is_out = bool(self._turns) and not may_send
         if health.is_out:
             self._turns = []
         self._was_empty = not self._turns

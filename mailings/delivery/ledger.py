@@ -25,7 +25,7 @@ LEASE = timedelta(seconds=20)
 REST = timedelta(seconds=60)  # before a chunk that met an error of ours is tried again
 Status = Delivery.Status
 # Nothing was tried: the row stays as it was.
-NOT_BEGUN = (Outcome.TROUBLE, Outcome.LOGIN, Outcome.RETURNED)
+NOT_BEGUN = (Outcome.TROUBLE, Outcome.FULL, Outcome.LOGIN, Outcome.RETURNED)
 
 
 class Claimed(NamedTuple):
@@ -173,9 +173,6 @@ def to_column(moment: datetime) -> Any:
     return connection.ops.adapt_datetimefield_value(moment)
 
 
-# --- Results ----------------------------------------------------------------------------------
-
-
 # Results travel as one JSON text, a list a row: both databases take it apart faster than their
 # drivers bind values.
 RESULTS = {
@@ -247,11 +244,9 @@ def _record_rows(
     statement = RECORD.format(results=RESULTS[connection.vendor])
     with connection.cursor() as cursor:
         cursor.execute(statement, {"results": rows, "now": to_column(now)})
-        written = Counter(cursor.fetchall())
-    states: Counter[str] = Counter()
-    for (status, _is_doubtful), count in written.items():
-        states[status] += count
-    return states, sum(count for row, count in written.items() if row[0] == "accepted" and row[1])
+        written = cursor.fetchall()
+    doubtful = sum(status == "accepted" and has_doubts for status, has_doubts in written)
+    return Counter(status for status, _has_doubts in written), doubtful
 
 
 def _new_row(chunk: Chunk, row: Claimed, result: Result, now: datetime) -> list[Any]:
@@ -282,11 +277,6 @@ def _next_state(chunk: Chunk, row: Claimed, result: Result) -> tuple[Delivery.St
         return (Status.UNKNOWN if doubt else Status.REJECTED), 0
     # What a dead worker left waited long enough already.
     return Status.DEFERRED, 0 if result.text == reasons.WORKER_DIED else delays[row.tries]
-
-
-def note_reply(attempt_id: int, words: str) -> None:
-    """Show the mail server's words at the run."""
-    Attempt.objects.filter(pk=attempt_id).update(server_response=words)
 
 
 def settle_dead_worker(chunk: Chunk, dead_worker: str, claimed_to: int, now: datetime) -> None:

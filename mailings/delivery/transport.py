@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
+import random
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from functools import lru_cache
 from typing import Any
 
+from django.utils import timezone
+
 from mailings import limits, reasons
-from mailings.models import MailServer
+from mailings.models import Chunk, MailServer
 from mailings.smtp.pool import Pool
 from mailings.smtp.protocol import SETUP, Broken, Reply, Server
 from mailings.smtp.session import Session
@@ -23,6 +27,9 @@ logger = logging.getLogger("vestnik.delivery")
 # So many broken connections in a row, without a proper reply between them, are the server's
 # trouble; and so are complaints of so many domains.
 TROUBLE = 3
+TELL_SECONDS = 1.0  # between two notes for the other workers that letters are taken
+PATIENCE = timedelta(seconds=2.5)  # for such a note of another worker
+REST = 15.0  # seconds for which a worker without a connection leaves them to the others
 
 
 class Outcome(Enum):
@@ -36,6 +43,7 @@ class Outcome(Enum):
     LOGIN = "the server does not let us in, or no longer; not the person's fault"
     TROUBLE = "the server takes nothing from us at the moment; nobody's fault"
     RETURNED = "not begun: no longer allowed, or the worker stops"
+    FULL = "no connection for us: the server is out of order, or others have all its places"
 
 
 LETTER = ("rcpt", "data", "body")
@@ -45,7 +53,9 @@ RULES: tuple[tuple[tuple[str, ...], str, str, Outcome], ...] = (
     # Our right to send is refused for good: only people can mend that (RFC 4954 section 6).
     (("login",), r"5..", r".*", Outcome.LOGIN),
     (("mail", *LETTER), r"(530|534|535|538)", r".*", Outcome.LOGIN),
-    # Before the first letter nothing else can be about a mailing or a person.
+    # Before the first letter nothing else can be about a mailing or a person. Servers that allow
+    # few connections say so at once, with 421 or by closing (000: no reply at all).
+    (("connect", "hello"), r"(000|4..)", r".*", Outcome.FULL),
     (SETUP, r"...", r".*", Outcome.TROUBLE),
     (("mail", *LETTER), r"454", r".*", Outcome.TROUBLE),
     # "Our system has detected an unusual rate of mail" and its like (Gmail 4.7.28, Outlook
@@ -162,6 +172,7 @@ class Transport(Pool):
     def _end(self, letter: Any, result: Result) -> None:
         self._note(letter, result)
         self._results.append((letter, result))
+        self.is_urgent = self.is_urgent or result.outcome is not Outcome.ACCEPTED
 
 
 class Health:
@@ -170,9 +181,11 @@ class Health:
     `trouble` holds the server's words where it takes nothing from us at the moment.
     """
 
-    def __init__(self, name: str) -> None:
-        self.name, self.trouble = name, ""
+    def __init__(self, name: str, worker: str) -> None:
+        self.name, self.worker, self.trouble = name, worker, ""
         self.is_out = False  # letters wait, and the server is not to be tried yet
+        self._is_full = False  # the trouble is that there was no connection
+        self._rest_until = self._told_at = float("-inf")
         self.domains = limits.Domains()
         self._suspects: list[tuple[Any, Result]] = []
         self._breaks, self._complaints = 0, set()
@@ -200,8 +213,8 @@ class Health:
             self._breaks += 1
             if self._breaks >= TROUBLE:
                 self.trouble = result.text
-        elif outcome is Outcome.TROUBLE:
-            self.trouble = result.text
+        elif outcome in (Outcome.TROUBLE, Outcome.FULL):
+            self.trouble, self._is_full = result.text, outcome is Outcome.FULL
         elif outcome in (Outcome.REFUSED, Outcome.LOGIN):
             hold.refused(result)
         if outcome in (Outcome.ACCEPTED, Outcome.LATER, Outcome.NEVER):
@@ -224,9 +237,39 @@ class Health:
             outcome = Outcome.TROUBLE if self.trouble or letter.hold.pause else Outcome.LATER
             letter.hold.results.append((letter, Result(outcome, result.code, result.text)))
 
-    def report_trouble(self, now: datetime) -> str:
-        """Stop all workers until the next probe; return the server's words."""
-        words, self.trouble = self.trouble, ""
+    @property
+    def is_resting(self) -> bool:
+        """Return whether this worker leaves the server's few connections to the others."""
+        return time.monotonic() < self._rest_until
+
+    def face_trouble(self, is_over: Callable[[], bool]) -> str:
+        """Stop all workers until the next probe; return the server's words.
+
+        Where there was no connection for us because others have them all, only this worker
+        rests, and nothing is returned.
+        """
+        if self._is_full and self._others_are_served(is_over):
+            self._rest_until = time.monotonic() + REST * random.uniform(0.8, 1.2)
+            logger.info("mail server %s has no connection to spare: %s", self.name, self.trouble)
+            self.trouble, self._is_full = "", False
+            return ""
+        return self._report_trouble(timezone.now())
+
+    def _others_are_served(self, is_over: Callable[[], bool]) -> bool:
+        """Wait a moment for a letter of another worker to be taken."""
+        asked_at = timezone.now()
+        others = Chunk.objects.exclude(worker__in=("", self.worker))
+        served = MailServer.objects.filter(name=self.name, well_at__gt=asked_at)
+        while (now := timezone.now()) - asked_at < PATIENCE and not is_over():
+            if served.exists():
+                return True
+            if not others.filter(leased_until__gte=now).exists():
+                return False
+            time.sleep(0.1)
+        return False
+
+    def _report_trouble(self, now: datetime) -> str:
+        words, self.trouble, self._is_full = self.trouble, "", False
         self._breaks = 0
         self._complaints.clear()
         self.state.report_trouble(words, now)
@@ -251,3 +294,6 @@ class Health:
             self._complaints.clear()
         if self.state.trouble_since:
             self.state.report_success()
+        if time.monotonic() - self._told_at >= TELL_SECONDS:
+            self._told_at = time.monotonic()
+            MailServer.objects.filter(pk=self.state.pk).update(well_at=timezone.now())

@@ -26,6 +26,11 @@ class Migration(migrations.Migration):
                 db_default=0, default=0, verbose_name="tries in doubt"
             ),
         ),
+        migrations.AddField(
+            model_name="mailserver",
+            name="well_at",
+            field=models.DateTimeField(blank=True, null=True),
+        ),
         migrations.AlterField(
             model_name="delivery",
             name="client",

@@ -30,6 +30,7 @@ class Pool:
 
     REST = 15.0  # seconds before a refused extra connection is tried again
     LOOK = 0.25  # seconds between two looks for servers that do not answer
+    MOMENT = 0.003  # seconds of a turn: who calls it does more than to send
 
     def __init__(
         self,
@@ -48,10 +49,12 @@ class Pool:
         )
         self._rest_until = self._looked = 0.0
         self._closed = False
+        self.is_urgent = False  # whoever calls `turn` must hear of something before more is sent
         self._wake, self._bell = socket.socketpair()
         self._wake.setblocking(False)
         self._poll = select.epoll()
-        self._poll.register(self._wake.fileno(), select.EPOLLIN)
+        self._bell_fd = self._wake.fileno()
+        self._poll.register(self._bell_fd, select.EPOLLIN)
 
     # -- what the worker calls
 
@@ -60,14 +63,23 @@ class Pool:
         self.queue.extend(letters)
 
     def turn(self, timeout: float) -> None:
-        """Send and receive what is possible; wait up to `timeout` seconds for the first event."""
+        """Send and receive for a moment; wait up to `timeout` seconds for the first event."""
+        self.is_urgent = False
         self._feed()
-        for fd, mask in self._poll.poll(timeout):
-            if fd == self._wake.fileno():
-                self._adopt_opened()
-            elif session := self.sessions.get(fd):
-                self._serve(session, mask)
-        if time.monotonic() - self._looked >= self.LOOK:
+        events = self._poll.poll(timeout)
+        now = time.monotonic()
+        end = now + self.MOMENT
+        while events:
+            for fd, mask in events:
+                if session := self.sessions.get(fd):
+                    self._serve(session, mask)
+                elif fd == self._bell_fd:
+                    self._adopt_opened()
+            if self._idle and self.queue:
+                self._feed()
+            now = time.monotonic()
+            events = now < end and not self.is_urgent and self._poll.poll(end - now)
+        if now - self._looked >= self.LOOK:
             self._drop_silent()
 
     def withdraw(self) -> None:
@@ -170,7 +182,7 @@ class Pool:
             self._guarded(session, session.on_writable)
         if mask & ~select.EPOLLOUT and session.fd in self.sessions:
             self._guarded(session, session.on_readable)
-        if session.wants_to_write or session.fd in self._writing:
+        if session.unsent or session.fd in self._writing:
             self._watch_writing(session)
         if session.letter is None and session.fd in self.sessions:
             self._idle.append(session)
@@ -178,7 +190,7 @@ class Pool:
     def _watch_writing(self, session: Session) -> None:
         if session.fd not in self.sessions:
             self._writing.discard(session.fd)
-        elif session.wants_to_write:
+        elif session.unsent:
             self._writing.add(session.fd)
             self._poll.modify(session.fd, select.EPOLLIN | select.EPOLLOUT)
         else:

@@ -72,8 +72,8 @@ class Session:
         self._refusal: tuple[str, Reply] | None = None
         self._reset_first = False
         self._is_over = False  # nothing more is asked of this server
-        self._unsent = b""
-        self._after_dot = 0  # bytes of `_unsent` that come after a letter's final dot
+        self.unsent = b""  # what the kernel did not take yet
+        self._after_dot = 0  # bytes of `unsent` that come after a letter's final dot
         self._asked_at: float | None = None
         self._mail = f"MAIL FROM:<{server.sender}>".encode()
 
@@ -85,13 +85,9 @@ class Session:
         return self._expected[0] if self._expected else "idle"
 
     @property
-    def wants_to_write(self) -> bool:
-        return bool(self._unsent)
-
-    @property
     def handed_over(self) -> bool:
         """Return whether the letter in hand left whole, and its verdict is not known."""
-        return self.stage == "body" and len(self._unsent) <= self._after_dot
+        return self.stage == "body" and len(self.unsent) <= self._after_dot
 
     def begin(self, letter: Letter) -> None:
         """Announce a letter on an idle session."""
@@ -123,7 +119,7 @@ class Session:
 
     def on_writable(self) -> None:
         """Send more of what the kernel did not take."""
-        unsent, self._unsent = self._unsent, b""
+        unsent, self.unsent = self.unsent, b""
         self._write(unsent, after_dot=self._after_dot, again=True)
 
     def close(self) -> None:
@@ -132,22 +128,23 @@ class Session:
     # -- replies
 
     def _on_replies(self, replies: list[Reply]) -> None:
-        now = time.monotonic()
+        reader, expected = self._reader, self._expected
         if replies:
-            if self._asked_at is not None and self.stage in STAGES:
-                self.took(self.stage, now - self._asked_at)
+            now = time.monotonic()
+            if self._asked_at is not None and expected and expected[0] in STAGES:
+                self.took(expected[0], now - self._asked_at)
             self._asked_at = None
             self.deadline = now + self.server.timeout
-        error, owed = self._reader.error, len(self._expected)
-        if len(replies) + self._reader.has_begun > owed:
+        error, owed = reader.error, len(expected)
+        if len(replies) + reader.has_begun > owed:
             # Every further reply would be taken for that of another command.
             error = error or "the server said more than it was asked"
         self._is_over = bool(error)
         for reply in replies[:owed]:
-            self._on_reply(self._expected.popleft(), reply)
+            self._on_reply(expected.popleft(), reply)
         if error:
             raise self._broken(error)
-        if not self._expected:
+        if not expected:
             self.deadline = float("inf")
 
     def _on_reply(self, stage: str, reply: Reply) -> None:
@@ -244,16 +241,16 @@ class Session:
         now = time.monotonic()
         if not again:
             self._asked_at = now
-            data = self._unsent + data
+            data = self.unsent + data
         self.deadline = now + self.server.timeout
         try:
             count = self.sock.send(data)
         except WOULD_BLOCK:
             count = 0
         except OSError as error:
-            self._unsent = data
+            self.unsent = data
             raise self._broken(describe(error)) from error
-        self._unsent = data[count:] if count < len(data) else b""
+        self.unsent = data[count:] if count < len(data) else b""
 
     def _broken(self, words: str) -> Broken:
         return Broken(self.stage, f"{self.server.name}: {words}")

@@ -13,8 +13,8 @@ from django.utils import timezone
 
 from conftest import make_client, make_mailing
 from mailings import reasons, runs
-from mailings.delivery import dispatch, ledger
-from mailings.models import Attempt, Client, MailServer
+from mailings.delivery import dispatch, ledger, transport
+from mailings.models import Attempt, Chunk, Client, MailServer
 from mailings.tests.conftest import ledger_of, let_time_pass, make_due, only_run, point_at
 from mailings.tests.servers import (
     CLOSE,
@@ -96,6 +96,17 @@ class TestServerTakesNothing:
         assert not runs.waiting(timezone.now())
         later = MailServer.objects.get().next_try_at + timedelta(seconds=1)
         assert runs.waiting(later)
+
+    def test_other_workers_that_are_served_no_more_prove_nothing(self, server, due, monkeypatch):
+        monkeypatch.setattr(transport, "PATIENCE", timedelta(seconds=0.3))
+        now = timezone.now()
+        other = make_due(due.owner, 1, domain="other.test")
+        runs.open_due(now)
+        chunks = Chunk.objects.filter(attempt__mailing=other)
+        chunks.update(worker="other", leased_until=now + timedelta(minutes=1))
+        server.fail("connect", GOODBYE)
+        assert dispatch.run_pass().trouble == GOODBYE.decode().strip()
+        assert MailServer.objects.get().trouble_since >= now
 
     def test_waits_grow(self, server, due):
         server.fail("connect", GOODBYE)
@@ -293,6 +304,11 @@ class TestOneRecipient:
         assert_adds_up(run)
         assert server.recipients().count("c2@example.com") == copies
         assert run.status == ("success" if policy == "resend" else "partial")
+        # The ledger says that it may have come twice, also where it did not.
+        doubtful.refresh_from_db()
+        assert doubtful.doubts == 1
+        assert run.doubtful == (1 if policy == "resend" else 0)
+        assert run.deliveries.filter(doubts__gt=0).count() == 1
 
     def test_421_after_the_letter_is_a_refusal(self, server, due):
         server.fail("before-body", GOODBYE, to="c2@example.com", times=1)

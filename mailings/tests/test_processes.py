@@ -232,3 +232,21 @@ def test_site_answers_while_the_mail_server_hangs(site, mail):
 
     wait_for(answers, "the site answers")
     assert mail.letters == []
+
+
+def test_a_worker_without_a_connection_leaves_them_to_the_others(site, mail):
+    """A server that allows one connection is in no trouble: another worker has it."""
+    mail.max_sessions, hurry = 1, threading.Event()
+    mail.before = lambda stage, _recipient: stage == "body" and hurry.wait(0.01)
+    mailing = site.make_due(2500)  # chunks for both
+    first = site.start("mailing")
+    wait_for(lambda: mail.letters, "the first letter arrives")
+    second = site.start("mailing")
+    words = "no connection to spare"
+    wait_for(lambda: words in site.log_of(second), "the second worker rests")
+    assert site.python("result = MailServer.objects.get().trouble_since") is None
+    hurry.set()
+    run = site.wait_for_status(mailing, "success")
+    assert_nobody_lost(mail, run, 2500, doubled=0)
+    assert first.wait(60) == second.wait(60) == 0
+    assert words not in site.log_of(first)

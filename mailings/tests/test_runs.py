@@ -200,6 +200,18 @@ class TestStop:
         assert dispatch.run_pass().opened == 0
         assert server.letters == []
 
+    def test_client_deleted_in_the_moment_of_opening(self, server, due):
+        """The opening saw the client, the deletion did not see the row: it stays behind."""
+        runs.open_due(timezone.now())
+        gone = Client.objects.get(email="c1@example.com")
+        Mailing.clients.through.objects.filter(client=gone).delete()
+        Client.objects.filter(pk=gone.pk)._raw_delete("default")
+        dispatch.run_pass()
+        run = only_run(due)
+        row = run.deliveries.get(email="c1@example.com")
+        assert (row.status, row.response) == ("skipped", reasons.CLIENT_DELETED)
+        assert (run.status, run.accepted, run.skipped) == ("success", 4, 1)
+
     def test_client_deleted_during_a_run(self, server, due):
         runs.open_due(timezone.now())
         Client.objects.get(email="c1@example.com").delete()
