@@ -14,13 +14,25 @@ from typing import Any
 from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from mailings.metrics import Latency, State, Totals, running_attempts
 from mailings.models import Attempt, MailServer
 
-BAR = 30  # letters
+BAR, NAME = 20, 24  # letters: with two long numbers they fill a row of a terminal
+HOUR, MOMENT = "%H:%M:%S", "%Y-%m-%d %H:%M:%S"
 WINDOW = 10.0  # seconds over which the rate is taken
 MOST_RUNS, MOST_DOMAINS = 10, 5
+STAGES = {
+    "connect": gettext_noop("connection"),
+    "hello": gettext_noop("greeting"),
+    "tls": gettext_noop("encryption"),
+    "login": gettext_noop("login"),
+    "mail": gettext_noop("sender"),
+    "rcpt": gettext_noop("recipient"),
+    "data": gettext_noop("start of the letter"),
+    "body": gettext_noop("letter"),
+}
 
 
 # --- What is measured between two looks -------------------------------------------------------
@@ -62,7 +74,7 @@ def describe(readings: Readings, now: datetime) -> list[str]:
     state = State.read(now)
     readings.add(state.totals, time.monotonic())
     lines = [
-        _("Vestnik, %(time)s") % {"time": clock(now)},
+        _("Vestnik, %(time)s") % {"time": timezone.localtime(now).strftime(MOMENT)},
         "",
         *letter_lines(state, readings),
         *waiting_lines(state),
@@ -89,9 +101,17 @@ def letter_lines(state: State, readings: Readings) -> list[str]:
         _("Letters a second: %s") % ("…" if rate is None else grouped(rate, 1)),
     ]
     if latencies := readings.latencies():
-        stages = (f"{stage} {grouped(each.mean * 1000, 1)}" for stage, each in latencies.items())
-        lines.append(_("The mail server replied on average after (ms): %s") % ", ".join(stages))
+        lines.append(latency_line(latencies))
     return lines
+
+
+def latency_line(latencies: dict[str, Latency]) -> str:
+    stages = (
+        f"{_(STAGES.get(stage, stage))} {grouped(latency.mean * 1000, 1)}"
+        for stage, latency in latencies.items()
+    )
+    # Commas stand within the numbers already.
+    return _("The mail server replied on average after (ms): %s") % "; ".join(stages)
 
 
 def doubtful_lines(count: int) -> Iterable[str]:
@@ -122,10 +142,10 @@ def domain_lines(domains: dict[str, float]) -> Iterable[str]:
     if not domains:
         return
     slowest = islice(domains.items(), MOST_DOMAINS)
-    words = ", ".join(f"{domain} {grouped(rate, 2)}" for domain, rate in slowest)
+    words = "; ".join(f"{domain} {grouped(rate, 2)}" for domain, rate in slowest)
     yield _("Domains that asked for fewer letters, %(count)d (letters a second): %(domains)s") % {
         "count": len(domains),
-        "domains": words + (", …" if len(domains) > MOST_DOMAINS else ""),
+        "domains": words + ("; …" if len(domains) > MOST_DOMAINS else ""),
     }
 
 
@@ -151,11 +171,15 @@ def run_line(attempt: Attempt) -> str:
 
 
 def progress_words(attempt: Attempt) -> str:
-    return _("%(name)s: %(done)d of %(planned)d") % {
-        "name": attempt.mailing.name,
-        "done": attempt.done,
-        "planned": attempt.planned,
+    return _("%(name)s: %(done)s of %(planned)s") % {
+        "name": shorten(attempt.mailing.name),
+        "done": grouped(attempt.done),
+        "planned": grouped(attempt.planned),
     }
+
+
+def shorten(name: str) -> str:
+    return name if len(name) <= NAME else f"{name[: NAME - 1].rstrip()}…"
 
 
 def bar(attempt: Attempt) -> str:
@@ -176,7 +200,10 @@ def span(seconds: float) -> str:
 
 
 def clock(moment: datetime) -> str:
-    return f"{timezone.localtime(moment):%Y-%m-%d %H:%M:%S}"
+    """Return the time of day, with the date where it is not today."""
+    local = timezone.localtime(moment)
+    is_today = local.date() == timezone.localdate()
+    return local.strftime(HOUR if is_today else MOMENT)
 
 
 def plain(line: str) -> str:
@@ -189,7 +216,9 @@ def plain(line: str) -> str:
 HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
 # Letters that are two columns wide could make a row two, and spoil the count of those to go back.
 CUT_LINES, WRAP_LINES = "\x1b[?7l", "\x1b[?7h"
-ROW_END, SCREEN_END = "\x1b[K\n", "\x1b[J"
+# A row is cleared before it is written: behind one as wide as the terminal its last letter would go.
+CLEAR_ROW, CLEAR_BELOW = "\x1b[K", "\x1b[J"
+INDENT = "  "  # of what does not fit into a row
 
 
 class Screen:
@@ -210,8 +239,14 @@ class Screen:
     def show(self, lines: list[str]) -> None:
         back = f"\x1b[{self.height}A\r" if self.height else "\r"
         columns, height = shutil.get_terminal_size()
-        rows = [row for line in lines for row in wrap(line, columns) or [""]][: height - 1]
+        rows = [row for line in lines for row in fold(line, columns)][: height - 1]
         self.height = len(rows)
-        picture = "".join(row + ROW_END for row in rows)
-        self.stream.write(back + picture + SCREEN_END, ending="")
+        picture = "".join(f"{CLEAR_ROW}{row}\n" for row in rows)
+        self.stream.write(back + picture + CLEAR_BELOW, ending="")
         self.stream.flush()
+
+
+def fold(line: str, columns: int) -> list[str]:
+    """Return the line as rows of a terminal."""
+    indent = INDENT if columns > 2 * len(INDENT) else ""
+    return wrap(line, columns, subsequent_indent=indent) or [""]

@@ -77,7 +77,7 @@ def test_progress_is_a_bar_on_a_terminal_only(due):
     terminal, file = Terminal(), io.StringIO()
     Progress(OutputWrapper(terminal)).show(attempt)
     Progress(OutputWrapper(file)).show(attempt)
-    assert "█" * 15 + "░" * 15 in terminal.getvalue()
+    assert "█" * 10 + "░" * 10 in terminal.getvalue()
     assert "2 of 4" in terminal.getvalue()
     assert "█" not in file.getvalue()
 

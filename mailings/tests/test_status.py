@@ -11,8 +11,8 @@ from django.core.management.base import OutputWrapper
 from django.utils import timezone
 
 from mailings import reasons, status
-from mailings.metrics import Latency, Totals
-from mailings.models import Attempt, Counter, Host, MailServer, Pace
+from mailings.metrics import STAGES, Latency, Totals
+from mailings.models import Attempt, Counter, Host, Mailing, MailServer, Pace
 from mailings.tests.test_metrics import ago, make_chunk, make_run
 
 
@@ -88,14 +88,14 @@ class TestOnce:
         out = show()
         assert "Accepted: 1,234,567" in out
         assert "May have arrived twice: 1,012" in out
-        assert "The mail server replied on average after (ms): rcpt 10.0" in out
+        assert "The mail server replied on average after (ms): recipient 10.0" in out
         assert "Hosts: 1, workers: 4" in out
         assert "Letters wait for a worker: 1:01:4" in out
         assert "Mail server mail.test:25 unavailable since " in out
         assert f"next try {status.clock(next_try)}: 421 busy" in out
         assert "1 (letters a second): slow.example 4.00" in out
         assert "Runs at work: 2, paused: 1, letters left: 202" in out
-        assert "█" * 15 + "░" * 15 + " Weekly news: 2 of 4 (Olga)" in out
+        assert "█" * 10 + "░" * 10 + " Weekly news: 2 of 4 (Olga)" in out
         assert "Weekly news: 0 of 100 (Olga). Paused: There was nobody" in out
         assert "Weekly news: 0 of 100 (Olga). The mailing is switched off." in out
 
@@ -119,9 +119,27 @@ class TestOnce:
 
 
 def test_a_bar_is_never_longer_than_its_place():
-    for done, planned, filled in ((0, 0, 0), (1, 3, 10), (9, 3, 30)):
+    for done, planned, filled in ((0, 0, 0), (1, 2, 10), (9, 3, 20)):
         bar = status.bar(Attempt(accepted=done, planned=planned))
-        assert (len(bar), bar.count("█")) == (30, filled)
+        assert (len(bar), bar.count("█")) == (20, filled)
+
+
+def test_a_run_fills_a_row_of_a_terminal_at_most():
+    mailing = Mailing(name="A sale of teas, and of whatever is drunk with them")
+    words = status.progress_words(Attempt(mailing=mailing, accepted=123456, planned=1000000))
+    assert words == "A sale of teas, and of…: 123,456 of 1,000,000"
+
+
+def test_the_date_is_shown_where_it_is_not_today():
+    moment = timezone.now()
+    local = timezone.localtime(moment)
+    assert status.clock(moment) == f"{local:%H:%M:%S}"
+    assert status.clock(moment - timedelta(days=1)) != f"{local:%H:%M:%S}"
+    assert status.clock(moment - timedelta(days=1)).endswith(f" {local:%H:%M:%S}")
+
+
+def test_every_stage_has_words():
+    assert set(status.STAGES) == set(STAGES)
 
 
 class TestScreen:
@@ -131,7 +149,7 @@ class TestScreen:
             screen.show(["one", "two", "three"])
             stream.truncate(0)
             screen.show(["four"])
-            assert stream.getvalue().lstrip("\0") == "\x1b[3A\rfour\x1b[K\n\x1b[J"
+            assert stream.getvalue().lstrip("\0") == "\x1b[3A\r\x1b[Kfour\n\x1b[J"
         assert stream.getvalue().endswith("\x1b[?7h\x1b[?25h")
 
     def test_it_is_no_larger_than_the_terminal(self, monkeypatch):
@@ -139,4 +157,11 @@ class TestScreen:
         monkeypatch.setenv("COLUMNS", "3")
         stream = io.StringIO()
         status.Screen(OutputWrapper(stream)).show(["a", "b cd", "e"])
-        assert stream.getvalue() == "\ra\x1b[K\nb\x1b[K\ncd\x1b[K\n\x1b[J"
+        assert stream.getvalue() == "\r\x1b[Ka\n\x1b[Kb\n\x1b[Kcd\n\x1b[J"
+
+    def test_a_row_as_wide_as_the_terminal_keeps_its_last_letter(self, monkeypatch):
+        """What clears a row would take the letter under the cursor, so it goes first."""
+        monkeypatch.setenv("COLUMNS", "10")
+        stream = io.StringIO()
+        status.Screen(OutputWrapper(stream)).show(["0123456789 next"])
+        assert stream.getvalue() == "\r\x1b[K0123456789\n\x1b[K  next\n\x1b[J"
