@@ -8,6 +8,8 @@ import pytest
 from django.utils import timezone
 
 from conftest import make_client, make_mailing
+from mailings import tasks
+from mailings.management.commands import qcluster
 from mailings.models import Attempt, Mailing, MailServer
 from mailings.tests.servers import ScriptedServer
 
@@ -57,3 +59,11 @@ def let_time_pass(mailing: Mailing) -> None:
     run.deliveries.filter(status="deferred").update(next_try_at=now)
     run.chunks.filter(due_at__isnull=False).update(due_at=now)
     MailServer.objects.filter(next_try_at__isnull=False).update(next_try_at=now)
+
+
+@pytest.fixture
+def clock(monkeypatch) -> qcluster.Clock:
+    """The clock of a host; it rings for nobody, and leaves the test its connection."""
+    monkeypatch.setattr(tasks, "ring_unless_rung", lambda: None)
+    monkeypatch.setattr(qcluster, "close_old_connections", lambda: None)
+    return qcluster.Clock()

@@ -64,11 +64,6 @@ class TestCount:
 
 @pytest.mark.django_db
 class TestSignOfLife:
-    @pytest.fixture
-    def clock(self, monkeypatch) -> qcluster.Clock:
-        monkeypatch.setattr(tasks, "ring_unless_rung", lambda: None)
-        return qcluster.Clock()
-
     def test_it_says_how_many_workers_are_alive(self, clock, start_worker):
         start_worker()
         start_worker()

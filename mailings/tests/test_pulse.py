@@ -8,7 +8,6 @@ import logging
 import pytest
 from pythonjsonlogger.json import JsonFormatter
 
-from mailings import tasks
 from mailings.management.commands import qcluster
 from mailings.metrics import Tally
 from mailings.models import Host, MailServer
@@ -128,11 +127,6 @@ class TestMoments:
 
 
 class TestHosts:
-    @pytest.fixture
-    def clock(self, monkeypatch) -> qcluster.Clock:
-        monkeypatch.setattr(tasks, "ring_unless_rung", lambda: None)
-        return qcluster.Clock()
-
     def run(self, clock: qcluster.Clock) -> None:
         """Let three signs of life pass, and letters go out before the second."""
         for number in range(3):
