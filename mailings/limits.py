@@ -18,9 +18,11 @@ from accounts.models import User
 from mailings import reasons
 from mailings.models import Chunk, Pace
 
-# Letters of this time are taken at once out of the limit of the service, of a company (seconds);
-# and as far ahead, so that a company with a limit of its own finds its place among the others.
-RATION_SECONDS, COMPANY_RATION_SECONDS, AHEAD = 0.2, 1.0, 0.5
+# Letters of this time are taken at once out of the limit of the service, of a company (seconds).
+RATION_SECONDS, COMPANY_RATION_SECONDS = 0.2, 1.0
+# And so far ahead. A company with a limit of its own asks seldom: it may look further, or it would
+# find the places of the service taken by those who ask all the time, and lose its own.
+AHEAD, COMPANY_AHEAD = 0.5, 0.9
 GROW_SECONDS = 5  # between two looks at whether slow domains may have more
 WINDOW = 10.0  # the rate of a domain is observed over one to two of these (seconds)
 FIRST_RATE = 2.0  # letters a second that a domain is taken to have had before it took any
@@ -53,6 +55,11 @@ def limits_of(owner: User) -> dict[str, float]:
     return limits
 
 
+def ahead_of(owner: User) -> float:
+    """Return how many seconds ahead letters of a company may take their places."""
+    return COMPANY_AHEAD if owner.letters_per_minute else AHEAD
+
+
 def ration(owner: User, most: int, now: datetime) -> tuple[int, datetime]:
     """Return how many letters of a company, up to `most`, may go out, and from when on.
 
@@ -66,8 +73,9 @@ def ration(owner: User, most: int, now: datetime) -> tuple[int, datetime]:
         for name, rate in limits.items()
     ]
     count = max(1, min(most, int(min(sizes))))
-    start = Pace.reserve(limits, count, now, AHEAD)
-    ask_again = start - timedelta(seconds=AHEAD)
+    ahead = ahead_of(owner)
+    start = Pace.reserve(limits, count, now, ahead)
+    ask_again = start - timedelta(seconds=ahead)
     return (0, ask_again) if ask_again > now else (count, start)
 
 
@@ -79,18 +87,22 @@ def give_back(owner: User, count: int) -> None:
 
 def opens_at(owners: Iterable[User], now: datetime) -> dict[int, datetime]:
     """Return for owners whose letters must wait for a limit, until when."""
-    limits = {owner.pk: limits_of(owner) for owner in owners}
+    limits = {owner: limits_of(owner) for owner in owners}
     rates = {name: rate for each in limits.values() for name, rate in each.items()}
     if not rates:
         return {}
-    ahead = timedelta(seconds=AHEAD)
     paced = {
-        row.name: row.paced_until - ahead
-        for row in Pace.objects.filter(name__in=rates, paced_until__gt=now + ahead)
+        row.name: row.paced_until
+        for row in Pace.objects.filter(name__in=rates, paced_until__gt=now)
         if row.is_credible(1 / rates[row.name], now)
     }
-    waits = {pk: [paced[name] for name in each if name in paced] for pk, each in limits.items()}
-    return {pk: max(moments) for pk, moments in waits.items() if moments}
+    waits = {}
+    for owner, names in limits.items():
+        ask_at = max((paced.get(name, now) for name in names), default=now)
+        ask_at -= timedelta(seconds=ahead_of(owner))
+        if ask_at > now:
+            waits[owner.pk] = ask_at
+    return waits
 
 
 class Domains:
@@ -168,11 +180,12 @@ class Domains:
 
     def accepted(self, emails: Iterable[str]) -> None:
         """Count letters that were taken; let slow domains have some more after a while."""
-        self._taken.update(map(domain_of, emails))
-        if not self.slow or time.monotonic() - self._grown < GROW_SECONDS:
-            return
-        self._grown = time.monotonic()
-        Pace.grow(self.slow.keys() & {domain_of(email) for email in emails}, timezone.now())
+        domains = Counter(map(domain_of, emails))
+        self._taken.update(domains)
+        eased = self.slow.keys() & domains.keys()
+        if eased and time.monotonic() - self._grown >= GROW_SECONDS:
+            self._grown = time.monotonic()
+            Pace.grow(eased, timezone.now())
 
 
 def soon(moments: Iterable[datetime], now: datetime, seconds: float) -> float | None:

@@ -10,6 +10,7 @@ from datetime import datetime
 from django.db import connection, transaction
 from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
 
+from accounts.models import User
 from mailings import reasons
 from mailings.delivery import letter
 from mailings.models import (
@@ -25,7 +26,9 @@ from mailings.smtp.protocol import Server
 
 logger = logging.getLogger("vestnik.delivery")
 
-CHUNK_SIZE = 1000  # deliveries
+# Deliveries. Of a company that may send few letters a minute a chunk holds those of this time
+# only (seconds): one in the hands of a host that died does not hold up the others for long.
+CHUNK_SIZE, LEAST_CHUNK_SIZE, LIMITED_SECONDS = 1000, 10, 5
 # Rows are saved a moment before their recipients are.
 AUDIENCE_GRACE = 10  # seconds
 
@@ -153,11 +156,19 @@ def plan_deliveries(attempt: Attempt, mailing: Mailing, now: datetime) -> None:
         cursor.execute(
             "INSERT INTO mailings_chunk (attempt_id, first_id, last_id, due_at, worker, claimed_to)"
             " SELECT %s, min(r.id), max(r.id), %s, '', 0 FROM (SELECT id,"
-            f" (row_number() OVER (ORDER BY id) - 1) / {CHUNK_SIZE} AS part"
+            f" (row_number() OVER (ORDER BY id) - 1) / {chunk_size(mailing.owner)} AS part"
             " FROM mailings_delivery WHERE attempt_id = %s) r GROUP BY r.part ORDER BY 1, 2",
             [attempt.pk, moment, attempt.pk],
         )
     attempt.skipped = attempt.deliveries.filter(status=Delivery.Status.SKIPPED).count()
+
+
+def chunk_size(owner: User) -> int:
+    """Return how many deliveries of a company's run one worker takes at a time."""
+    if owner.letters_per_minute is None:
+        return CHUNK_SIZE
+    few = owner.letters_per_minute * LIMITED_SECONDS // 60
+    return min(max(few, LEAST_CHUNK_SIZE), CHUNK_SIZE)
 
 
 def skip_unwanted(attempt_id: int, rows: QuerySet[Delivery], now: datetime) -> None:
