@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import accumulate
@@ -83,6 +84,30 @@ class Tally:
             named = zip(SUFFIXES, numbers, strict=True)
             rows += [(f"stage:{stage}:{suffix}", value) for suffix, value in named if value]
         return sorted(rows)
+
+
+def count(numbers: Mapping[str, int]) -> None:
+    """Add to the sums in the database at once, for what is too rare to gather.
+
+    In a transaction it is as true as the rows that are written with it.
+    """
+    tally = Tally()
+    for name, number in numbers.items():
+        tally.add(name, number)
+    tally.save()
+
+
+def by_outcome(states: Mapping[str, int], doubts: int) -> dict[str, int]:
+    """Return what came of tries (OUTCOMES), from the states that their rows came into.
+
+    `doubts` of them were in doubt: they wait for another try, or stay unknown.
+    """
+    return {
+        "accepted": states["accepted"],
+        "rejected": states["rejected"],
+        "deferred": states["deferred"] - max(doubts - states["unknown"], 0),
+        "in_doubt": doubts,
+    }
 
 
 # --- Reading ----------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from mailings.delivery import ledger, letter
 from mailings.delivery.ledger import Claimed, Sums
 from mailings.delivery.transport import Health, Outcome, Result, Transport
 from mailings.journal import Journal
+from mailings.metrics import by_outcome
 from mailings.models import Attempt, AttemptQuerySet, Chunk
 from mailings.unsubscribe import urls_of
 
@@ -233,17 +234,8 @@ class Summary:
     trouble: str = ""
 
     def count(self, states: Mapping[str, int], doubts: int) -> dict[str, int]:
-        """Add rows by the states that they came into; return what was added under which name.
-
-        `doubts` of them were in doubt: they wait for another try, or stay unknown.
-        """
-        waiting = states["deferred"] - max(doubts - states["unknown"], 0)
-        numbers = {
-            "accepted": states["accepted"],
-            "rejected": states["rejected"],
-            "deferred": waiting,
-            "in_doubt": doubts,
-        }
+        """Add rows by the states that they came into; return what was added under which name."""
+        numbers = by_outcome(states, doubts)
         for name, count in numbers.items():
             setattr(self, name, getattr(self, name) + count)
         return numbers

@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Count, F, Min, Q, QuerySet
 
-from mailings import journal, reasons, runs
+from mailings import journal, metrics, reasons, runs
 from mailings.delivery.transport import Outcome, Result
 from mailings.models import Attempt, Chunk, Delivery, Mailing
 
@@ -228,6 +228,7 @@ def record(chunk: Chunk, results: list[tuple[Claimed, Result]], now: datetime) -
         numbers.append(doubtful)
         reply = [bool(bad_words), words[0]]
         cursor.execute(ADD, [*numbers, to_column(now), *reply, chunk.attempt_id])
+        metrics.count({metrics.DOUBTFUL: doubtful})
         return Sums(*(cursor.fetchone() or (0, 0, 0)), states)
 
 
@@ -295,4 +296,7 @@ def settle_dead_worker(chunk: Chunk, dead_worker: str, claimed_to: int, now: dat
         elif row.id in traces.handed_over or not traces.is_whole:
             results.append((row, Result(Outcome.DOUBT, None, reasons.WORKER_DIED)))
     if results:
-        record(chunk, results, now)
+        states = record(chunk, results, now).states
+        doubts = sum(result.outcome is Outcome.DOUBT for _row, result in results)
+        numbers = metrics.by_outcome(states, doubts)
+        metrics.count({f"letters:{name}": number for name, number in numbers.items()})

@@ -11,6 +11,7 @@ from conftest import make_client, make_mailing
 from mailings import journal, reasons, runs
 from mailings.delivery import dispatch, ledger
 from mailings.delivery.transport import Outcome, Result
+from mailings.metrics import Totals
 from mailings.models import Mailing
 from mailings.tests.conftest import ledger_of, make_due, only_run
 
@@ -194,3 +195,25 @@ def test_owner_deleted_with_everything(server, owner):
     owner.delete()
     assert dispatch.run_pass().accepted == 0
     assert server.letters == []
+
+
+class TestNumbers:
+    """What /metrics says of letters that a worker's own tally does not know."""
+
+    def test_what_a_dead_worker_left_is_counted(self, due, chunk):
+        notes = journal.Journal("first")
+        refused, wired = chunk.rows[0], chunk.rows[1]
+        slot = notes.handed_over(refused.id)
+        notes.answered(slot, refused.id, Result(Outcome.NEVER, 550, "No such user"))
+        notes.handed_over(wired.id)
+        notes.abandon()
+        take_over(chunk)
+        assert Totals.read().letters == {"accepted": 0, "rejected": 1, "deferred": 0, "in_doubt": 1}
+
+    def test_letters_that_may_have_arrived_twice(self, due, chunk):
+        doubt, taken = Result(Outcome.DOUBT), Result(Outcome.ACCEPTED, 250, "Ok")
+        one, other = chunk.rows[:2]
+        ledger.record(chunk, [(one, doubt), (other, taken)], timezone.now())
+        assert Totals.read().doubtful == 0
+        ledger.record(chunk, [(one, taken)], timezone.now())
+        assert Totals.read().doubtful == only_run(due).doubtful == 1
