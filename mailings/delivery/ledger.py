@@ -74,8 +74,11 @@ def renew_lease(chunk: Chunk, now: datetime) -> bool:
 
     Returns False where somebody else took the chunk over.
     """
-    mine = Chunk.objects.filter(pk=chunk.pk, worker=chunk.worker)
-    return bool(mine.update(leased_until=now + LEASE, claimed_to=chunk.claimed_to))
+    return bool(_mine(chunk).update(leased_until=now + LEASE, claimed_to=chunk.claimed_to))
+
+
+def _mine(chunk: Chunk) -> QuerySet[Chunk]:
+    return Chunk.objects.filter(pk=chunk.pk, worker=chunk.worker)
 
 
 def release_chunk(chunk: Chunk, now: datetime, not_before: datetime | None = None) -> None:
@@ -87,8 +90,7 @@ def release_chunk(chunk: Chunk, now: datetime, not_before: datetime | None = Non
         due_at = _due_at(chunk, now)
     if due_at is not None and not_before is not None:
         due_at = max(due_at, not_before)
-    mine = Chunk.objects.filter(pk=chunk.pk, worker=chunk.worker)
-    mine.update(worker="", leased_until=None, claimed_to=0, due_at=due_at)
+    _mine(chunk).update(worker="", leased_until=None, claimed_to=0, due_at=due_at)
     if due_at is None:
         runs.close_run(chunk.attempt_id, now)
 
@@ -103,8 +105,7 @@ def _due_at(chunk: Chunk, now: datetime) -> datetime | None:
 
 def put_aside(chunk: Chunk, now: datetime) -> None:
     """Let a chunk rest that could not be worked on. It is freed when our journal is closed."""
-    mine = Chunk.objects.filter(pk=chunk.pk, worker=chunk.worker)
-    mine.update(due_at=now + REST)
+    _mine(chunk).update(due_at=now + REST)
 
 
 def rows_of(chunk: Chunk) -> QuerySet[Delivery]:
@@ -156,8 +157,7 @@ def claim(chunk: Chunk, count: int, now: datetime) -> list[Claimed]:
 def still_allowed(chunk: Chunk, ids: Iterable[int], now: datetime) -> set[int]:
     """Return those of the chunk's claimed rows that may still go out."""
     numbers = ", ".join(map(str, map(int, ids)))
-    mine = Chunk.objects.filter(pk=chunk.pk, worker=chunk.worker)
-    if not numbers or not mine.exists():
+    if not numbers or not _mine(chunk).exists():
         return set()
     return {row[0] for row in _select(CLAIM.format(which=f"IN ({numbers})"), chunk, now)}
 
@@ -220,7 +220,8 @@ def record(chunk: Chunk, results: list[tuple[Claimed, Result]], now: datetime) -
     bad_words = [text for text in said if text not in ("", reasons.DOMAIN_SLOW)]
     words = bad_words[-1:] or [result.text for _row, result in results[:1]] or [""]
     with transaction.atomic(), connection.cursor() as cursor:
-        if any(r.outcome is not Outcome.ACCEPTED for _row, r in tried) and not _is_ours(chunk):
+        is_mixed = any(result.outcome is not Outcome.ACCEPTED for _row, result in tried)
+        if is_mixed and not _mine(chunk).select_for_update():
             # Whoever took the chunk over decides on its rows. That a letter arrived stays true.
             tried = [pair for pair in tried if pair[1].outcome is Outcome.ACCEPTED]
         states, doubtful = _record_rows(chunk, tried, now) if tried else (Counter(), 0)
@@ -230,11 +231,6 @@ def record(chunk: Chunk, results: list[tuple[Claimed, Result]], now: datetime) -
         cursor.execute(ADD, [*numbers, to_column(now), *reply, chunk.attempt_id])
         metrics.count({metrics.DOUBTFUL: doubtful})
         return Sums(*(cursor.fetchone() or (0, 0, 0)), states)
-
-
-def _is_ours(chunk: Chunk) -> bool:
-    mine = Chunk.objects.select_for_update().filter(pk=chunk.pk, worker=chunk.worker)
-    return mine.exists()
 
 
 def _record_rows(

@@ -14,6 +14,12 @@ from mailings.models import Attempt, Mailing, MailServer
 from mailings.tests.servers import ScriptedServer
 
 
+@pytest.fixture(autouse=True)
+def own_journals(settings, tmp_path) -> None:
+    """Let no test find journals of one that runs beside it."""
+    settings.VAR_DIR = tmp_path
+
+
 @pytest.fixture
 def server(settings) -> Iterator[ScriptedServer]:
     """A mail server that takes everything until told otherwise; the site sends to it."""
