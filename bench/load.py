@@ -13,6 +13,7 @@ generator) sends as many over as many connections, since machines drift; Django'
     BENCH_OPEN         recipients of the run that is opened without sending (100000)
     BENCH_GROWTH       1: measure the rate at a tenth of BENCH_N as well (from 1000000 on: always)
     BENCH_FAIR         letters of the company beside which another one sends 50 (200000)
+    BENCH_RUNS         how often all of it is measured, one after the other (1)
     BENCH_WORKERS      worker processes (2)
     BENCH_CONNECTIONS  connections of each (4)
 
@@ -39,7 +40,7 @@ from limits import domain_row, limit_rows
 from processes import clean_up_on_sigterm, connected, cpu_seconds, memory_mb, pids_named, wait_for
 from servers import Receiver, Sink, has_sink, rate_receiver
 from stop import sigterm_row, stop_rows
-from table import LETTER_SIZE, Row, print_tables, verdicts
+from table import LETTER_SIZE, Row, print_tables, summaries, verdicts
 from yardsticks import (
     has_source,
     measure_django,
@@ -49,6 +50,8 @@ from yardsticks import (
 )
 
 LETTERS = int(os.environ.get("BENCH_N", "20000"))
+RUNS = int(os.environ.get("BENCH_RUNS", "1"))
+SOURCE = min(LETTERS, 100_000)  # letters of smtp-source: its rate does not depend on them
 OPEN = int(os.environ.get("BENCH_OPEN", "100000"))
 GROWTH = LETTERS >= 1_000_000 or os.environ.get("BENCH_GROWTH") == "1"
 SPEED_ROWS = "rate opening first slow lockstep closing two-connections"
@@ -191,8 +194,9 @@ def rate_rows(size: int) -> list[Row]:
         row = measure(name, "rate", database, rate_receiver(), LETTERS)
         sources.append(source_row(size))
         around = [source.rate for source in sources[-2:] if source]
-        if around:
-            row.compare(statistics.mean(around), "smtp-source")
+        for measured in filter(None, (small, row)):
+            if around:
+                measured.compare(statistics.mean(around), "smtp-source")
         if small:
             growth = Row(f"growth, {database}", LETTERS, row.rate, kind="growth")
             growth.compare(small.rate, f"the rate at {small.letters:,}")
@@ -205,7 +209,7 @@ def rate_rows(size: int) -> list[Row]:
 
 
 def source_row(size: int) -> Row | None:
-    return measure_smtp_source(LETTERS, SESSIONS, size) if has_source() else None
+    return measure_smtp_source(SOURCE, SESSIONS, size) if has_source() else None
 
 
 def opening_row(database: str) -> Row:
@@ -343,21 +347,31 @@ def notes_on(size: int, letter: str) -> list[str]:
     return notes
 
 
+def measure_all(size: int) -> list[Row]:
+    rows = rate_rows(size) if "rate" in ROWS else []
+    return [*rows, *other_rows(size), *manners_rows()]
+
+
 def main() -> None:
     clean_up_on_sigterm()
     if unknown := set(ROWS) - set(ALL_ROWS.split()):
         sys.exit(f"BENCH_ROWS: {' '.join(sorted(unknown))} is none of: {ALL_ROWS}")
     size, letter = measure_letter()
-    rows = rate_rows(size) if "rate" in ROWS else []
-    rows += other_rows(size)
-    rows += manners_rows()
-    print_tables(rows)
-    notes, judged = notes_on(size, letter), verdicts(rows)
-    print(*notes, "", *judged, sep="\n")
+    notes, runs = notes_on(size, letter), []
     report = BASE_DIR / "var" / "bench.json"
     report.parent.mkdir(exist_ok=True)
-    content = {"notes": notes, "rows": [asdict(row) for row in rows], "verdicts": judged}
-    report.write_text(json.dumps(content, indent=1, ensure_ascii=False))
+    for number in range(1, RUNS + 1):
+        rows = measure_all(size)
+        runs.append({"rows": rows, "verdicts": verdicts(rows)})
+        if RUNS > 1:
+            print(f"Run {number} of {RUNS}\n")
+        print_tables(rows)
+        print(*notes, "", *runs[-1]["verdicts"], "", sep="\n", flush=True)
+        content = [{**run, "rows": [asdict(row) for row in run["rows"]]} for run in runs]
+        text = json.dumps({"notes": notes, "runs": content}, indent=1, ensure_ascii=False)
+        report.write_text(text)
+    if RUNS > 1:
+        print(*summaries([run["verdicts"] for run in runs]), sep="\n")
     print(f"\nWritten to {report.relative_to(BASE_DIR)}.")
 
 

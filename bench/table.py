@@ -128,6 +128,15 @@ def verdicts(rows: list[Row]) -> list[str]:
     return lines
 
 
+def summaries(runs: list[list[str]]) -> list[str]:
+    """Return for each target in how many of the runs it was met."""
+    lines = []
+    for same in zip(*runs, strict=True):
+        met = sum(not line.endswith("NOT MET") for line in same)
+        lines.append(f"met in {met} of {len(same)}: {same[-1].rpartition(': ')[0]}")
+    return lines
+
+
 def _line(row: Row, words: str, target: str, is_met: bool) -> str:
     verdict = "met" if is_met else "NOT MET"
     return f"{row.what}, {row.letters:,} letters: {words} (target {target}): {verdict}"
