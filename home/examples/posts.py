@@ -27,7 +27,7 @@ class Post:
 
 def make_posts() -> int:
     """Publish the posts that are not there yet, by their slugs; return how many."""
-    blog = BlogIndexPage.objects.first()
+    blog = BlogIndexPage.objects.filter(locale__language_code="ru").first()
     if blog is None:
         return 0
     known = set(blog.get_children().values_list("slug", flat=True))

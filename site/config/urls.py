@@ -13,7 +13,7 @@ from wagtail.documents import urls as wagtaildocs_urls
 
 from accounts.views import AdminAccountView
 from config.health import healthz
-from config.language import switch_language
+from config.language import in_languages, switch_language
 from mailings.views import public
 from mailings.views.metrics import metrics
 
@@ -40,8 +40,9 @@ urlpatterns = [
     # Pictures of letters and pages: re-encoded by us or uploaded by editors, nothing secret.
     re_path(r"^media/(?P<path>.*)$", serve, {"document_root": settings.MEDIA_ROOT}),
     *([path("inbox/", include("config.inbox"))] if settings.DEBUG else []),
-    path("", include(wagtail_urls)),
+    *in_languages(path("", include(wagtail_urls))),
 ]
 
 handler400 = "config.errors.bad_request"
+handler404 = "config.errors.not_found"
 handler500 = "config.errors.server_error"
