@@ -9,6 +9,7 @@ class BlogConfig(AppConfig):
     verbose_name = _("blog")
 
     def ready(self) -> None:
-        from blog import translations
+        from blog import tasks, translations
 
+        tasks.watch()
         translations.watch()

@@ -6,6 +6,7 @@ import random
 from typing import Any
 from urllib.parse import quote
 
+from config import structured_data
 from config.page_cache import is_for_everybody
 from config.public_pages import PublicPageMixin, absolute
 from django.core.paginator import InvalidPage, Paginator
@@ -27,6 +28,7 @@ from taggit.models import Tag, TaggedItemBase
 from wagtail.admin.panels import FieldPanel, InlinePanel, MultiFieldPanel, PageChooserPanel
 from wagtail.contrib.routable_page.models import RoutablePageMixin, path, re_path
 from wagtail.fields import StreamField
+from wagtail.images.shortcuts import get_rendition_or_not_found
 from wagtail.models import Orderable, Page, PageManager
 from wagtail.query import PageQuerySet
 from wagtail.search import index
@@ -370,6 +372,23 @@ class BlogPage(PublicPageMixin, Page):
             "tags": self.tags.all(),
             "related": self.get_related_posts(),
         }
+
+    def describe_for_sharing(self) -> dict[str, Any]:
+        share = {
+            **super().describe_for_sharing(),
+            "type": "article",
+            "published": self.published_on.isoformat(),
+            "tags": [tag.name for tag in self.tags.all()],
+        }
+        if self.image:
+            picture = get_rendition_or_not_found(self.image, "fill-1200x630|format-jpeg")
+            share |= {"image": absolute(picture.url), "image_alt": self.image.description}
+        return share
+
+    def describe_for_search_engines(self) -> list[dict[str, Any]]:
+        share = self.describe_for_sharing()
+        posting = structured_data.blog_posting(self, share, absolute)
+        return [*super().describe_for_search_engines(), posting]
 
     def serve(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         self.count_view(request)

@@ -84,13 +84,3 @@ class PublicPageMixin(CachedPageMixin):
             places = [(page.title, absolute(page.url)) for page in self.trail]
             things.append(structured_data.breadcrumbs(places))
         return things
-
-    def get_sitemap_urls(self, request: HttpRequest | None = None) -> list[dict[str, Any]]:
-        alternates = self.find_alternates().items()
-        return [
-            {
-                "location": absolute(self.url),
-                "lastmod": self.last_published_at,
-                "alternates": [{"lang_code": code, "location": url} for code, url in alternates],
-            }
-        ]

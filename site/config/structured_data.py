@@ -35,3 +35,23 @@ def breadcrumbs(places: list[tuple[str, str]]) -> dict[str, Any]:
         for number, (name, address) in enumerate(places, 1)
     ]
     return {"@type": "BreadcrumbList", "itemListElement": items}
+
+
+def blog_posting(post: Any, share: dict[str, Any], absolute: Any) -> dict[str, Any]:
+    author = {"@type": "Organization", "@id": absolute("/#organization")}
+    if post.author:
+        place = f"{post.get_parent().url}author/{post.author.slug}/"
+        author = {"@type": "Person", "name": post.author.name, "url": absolute(place)}
+    return {
+        "@type": "BlogPosting",
+        "headline": post.title,
+        "description": share["description"],
+        "image": share["image"],
+        "datePublished": post.published_on.isoformat(),
+        "dateModified": (post.last_published_at or post.published_on).isoformat(),
+        "author": author,
+        "publisher": {"@id": absolute("/#organization")},
+        "mainEntityOfPage": absolute(post.url or "/"),
+        "inLanguage": post.locale.language_code,
+        "keywords": share["tags"],
+    }
