@@ -356,7 +356,7 @@ class BlogPage(PublicPageMixin, Page):
 
     def find_alike(self, posts: BlogPageQuerySet) -> BlogPageQuerySet:
         tags = [item.tag_id for item in self.tagged_items.all()]
-        categories = list(self.categories.values_list("pk", flat=True))
+        categories = [category.pk for category in self.categories.all()]
         alike = Count("tagged_items", Q(tagged_items__tag__in=tags), distinct=True) + Count(
             "categories", Q(categories__in=categories), distinct=True
         )

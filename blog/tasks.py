@@ -1,10 +1,11 @@
-"""What workers do for the blog: make the pictures of a post before its first reader comes."""
+"""What workers do for the blog: publish by the clock, make pictures before a reader comes."""
 
 from __future__ import annotations
 
 import logging
 from typing import Any
 
+from django.core.management import call_command
 from django.db import transaction
 from django.template.loader import render_to_string
 from django_q.tasks import async_task
@@ -13,6 +14,11 @@ from wagtail.signals import page_published
 from blog.models import BlogPage
 
 logger = logging.getLogger("vestnik.web")
+
+
+def publish_scheduled() -> None:
+    """Publish and take down the pages whose time has come; called every minute."""
+    call_command("publish_scheduled")
 
 
 def make_pictures(pk: int) -> None:
