@@ -91,7 +91,13 @@ def browser():
 
 
 # Files with tests that start whole stacks or walk every address.
-LONG = ("test_processes.py", "test_isolation.py", "test_run.py", "test_journey.py")
+LONG = (
+    "test_processes.py",
+    "test_isolation.py",
+    "test_run.py",
+    "test_journey.py",
+    "test_accessibility.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

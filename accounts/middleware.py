@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from config.language import language_of_address
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone, translation
 
@@ -11,7 +12,8 @@ from django.utils import timezone, translation
 class OwnLocaleMiddleware:
     """Activate the language and the time zone from the account settings of the user.
 
-    Wagtail does so for its admin only. Strangers keep what LocaleMiddleware found.
+    Wagtail does so for its admin only. Strangers keep what LanguageMiddleware found, and so does
+    everybody on pages that are in one language.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -21,7 +23,8 @@ class OwnLocaleMiddleware:
         if not request.user.is_authenticated:
             return self.get_response(request)
         profile = getattr(request.user, "wagtail_userprofile", None)
-        if profile and profile.preferred_language:
+        has_own = language_of_address(request.path_info) is not None
+        if profile and profile.preferred_language and not has_own:
             translation.activate(profile.preferred_language)
             request.LANGUAGE_CODE = translation.get_language()
         with timezone.override(request.user.zone):

@@ -7,3 +7,9 @@ from django.utils.translation import gettext_lazy as _
 class BlogConfig(AppConfig):
     name = "blog"
     verbose_name = _("blog")
+
+    def ready(self) -> None:
+        from blog import tasks, translations
+
+        tasks.watch()
+        translations.watch()

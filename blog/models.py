@@ -1,32 +1,51 @@
-"""The blog: a list of posts, and posts that count their readers."""
+"""The blog: lists of posts, and posts that count their readers."""
 
 from __future__ import annotations
 
+import random
 from typing import Any
 from urllib.parse import quote
 
-from config.page_cache import CachedPageMixin, is_for_everybody
+from config import structured_data
+from config.page_cache import is_for_everybody
+from config.public_pages import PublicPageMixin, absolute
 from django.core.paginator import InvalidPage, Paginator
 from django.core.paginator import Page as PageOfPosts
 from django.db import models
-from django.db.models import F
+from django.db.models import Count, F, Q
+from django.forms import CheckboxSelectMultiple
 from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.html import escape
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
-from wagtail.admin.panels import FieldPanel
+from modelcluster.contrib.taggit import ClusterTaggableManager
+from modelcluster.fields import ParentalKey, ParentalManyToManyField
+from taggit.models import Tag, TaggedItemBase
+from wagtail.admin.panels import FieldPanel, InlinePanel, MultiFieldPanel, PageChooserPanel
+from wagtail.contrib.routable_page.models import RoutablePageMixin, path, re_path
 from wagtail.fields import StreamField
-from wagtail.models import Page, PageManager
+from wagtail.images.shortcuts import get_rendition_or_not_found
+from wagtail.models import Orderable, Page, PageManager
 from wagtail.query import PageQuerySet
 from wagtail.search import index
 
+from blog import feeds, search
 from blog.blocks import ArticleBlock
+from blog.forms import BlogPageForm
+from blog.reading import collect_text, count_minutes
+from blog.snippets import Author, Category, Filed
 
 # Stands in the cached page where the number of views goes, which is new with every view.
 VIEWS_MARK = mark_safe("<!--views-->")
+RELATED = 3
+
+
+def random_place() -> float:
+    return random.random()
 
 
 class CounterField(models.PositiveIntegerField):
@@ -40,11 +59,14 @@ class CounterField(models.PositiveIntegerField):
         return super().pre_save(model_instance, add) if add else F(self.attname)
 
 
-class BlogIndexPage(CachedPageMixin, Page):
+# --- Lists --------------------------------------------------------------------------------------
+
+
+class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
     lead = models.TextField(_("lead"), blank=True, max_length=500)
 
     posts_per_page = 9
-    max_count = 1
+    max_count_per_parent = 1
     parent_page_types = ["home.HomePage"]
     subpage_types = ["blog.BlogPage"]
     content_panels = [*Page.content_panels, "lead"]
@@ -53,20 +75,143 @@ class BlogIndexPage(CachedPageMixin, Page):
     class Meta:
         verbose_name = _("blog")
 
-    def get_cache_key(self, request: HttpRequest) -> str:
-        # A number that is none ends in a 404, which is not kept.
-        return f"{super().get_cache_key(request)}:{quote(request.GET.get('page', '1'))}"
+    # Addresses beneath the blog's own.
 
-    def get_context(self, request: HttpRequest, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        posts = self.get_page_of_posts(request.GET.get("page", "1"))
-        return {**super().get_context(request, *args, **kwargs), "posts": posts}
+    @path("")
+    def all_posts(self, request: HttpRequest) -> HttpResponse:
+        return self.render_list(request, self.get_posts(), "")
 
-    def get_page_of_posts(self, number: str) -> PageOfPosts:
-        posts = BlogPage.objects.child_of(self).published().with_pictures()
+    @path("category/<slug:slug>/")
+    def posts_in_category(self, request: HttpRequest, slug: str) -> HttpResponse:
+        category = get_object_or_404(Category, locale=self.locale_id, slug=slug)
+        posts = self.get_posts().filter(categories__translation_key=category.translation_key)
+        return self.render_list(request, posts, "category", category)
+
+    @path("author/<slug:slug>/")
+    def posts_by_author(self, request: HttpRequest, slug: str) -> HttpResponse:
+        author = get_object_or_404(Author, locale=self.locale_id, slug=slug)
+        posts = self.get_posts().filter(author__translation_key=author.translation_key)
+        return self.render_list(request, posts, "author", author)
+
+    @re_path(r"^tag/(?P<slug>[-\w]+)/$")
+    def posts_with_tag(self, request: HttpRequest, slug: str) -> HttpResponse:
+        tag = get_object_or_404(Tag, slug=slug)
+        return self.render_list(request, self.get_posts().filter(tags=tag), "tag", tag)
+
+    @path("search/")
+    def found_posts(self, request: HttpRequest) -> HttpResponse:
+        query = search.clean(request.GET.get("q", ""))
+        found = search.find(self.get_posts(), query) if query else []
+        posts = self.get_page_of(found, request.GET.get("page", "1"))
+        search.add_excerpts(posts, query)
+        return self.render(
+            request,
+            template="blog/search.html",
+            context_overrides={
+                "query": query,
+                "posts": posts,
+                "list_address": "",
+                "alternates": {},
+            },
+        )
+
+    @path("feed/")
+    def rss(self, request: HttpRequest) -> HttpResponse:
+        return feeds.rss(self)
+
+    @path("feed/atom/")
+    def atom(self, request: HttpRequest) -> HttpResponse:
+        return feeds.atom(self)
+
+    def get_posts(self) -> BlogPageQuerySet:
+        return BlogPage.objects.child_of(self).published().for_lists()
+
+    def render_list(
+        self, request: HttpRequest, posts: BlogPageQuerySet, kind: str, thing: Any = None
+    ) -> HttpResponse:
+        page_of_posts = self.get_page_of(posts, request.GET.get("page", "1"))
+        # A tag or an author without posts has no page; an empty blog says that it is empty.
+        if kind in {"tag", "author"} and not page_of_posts.paginator.count:
+            raise Http404("Nothing is filed under this.")
+        address = self.get_list_address(kind, thing)
+        number = page_of_posts.number
+        lists = {
+            "posts": page_of_posts,
+            "kind": kind,
+            "thing": thing,
+            "categories": self.get_categories(),
+            "canonical": absolute(address) + (f"?page={number}" if number > 1 else ""),
+        }
+        if kind:
+            lists["alternates"] = self.find_list_alternates(kind, thing)
+        return self.render(request, context_overrides=lists)
+
+    def get_page_of(self, posts: Any, number: str) -> PageOfPosts:
         try:
-            return Paginator(posts, self.posts_per_page).page(number)
+            page = Paginator(posts, self.posts_per_page).page(number)
         except InvalidPage as error:
             raise Http404(str(error)) from error
+        page.numbers = list(page.paginator.get_elided_page_range(page.number, on_each_side=1))
+        return page
+
+    def get_list_address(self, kind: str, thing: Any) -> str:
+        return f"{self.url}{kind}/{thing.slug}/" if kind else self.url
+
+    def get_categories(self) -> models.QuerySet[Category]:
+        """Return the categories that have something to read."""
+        filed = Category.objects.filter(locale=self.locale_id, posts__live=True)
+        return filed.annotate(number=Count("posts")).filter(number__gt=0)
+
+    # Translations of such addresses.
+
+    def find_list_alternates(self, kind: str, thing: Any) -> dict[str, str]:
+        languages = self.public_translations
+        found = {code: self.find_list_in(code, kind, thing) for code in languages}
+        found = {code: absolute(address) for code, address in found.items() if address}
+        return dict(sorted(found.items())) if len(found) > 1 else {}
+
+    def find_list_in(self, language: str, kind: str, thing: Any) -> str | None:
+        blog = self.public_translations[language].specific
+        if blog.pk == self.pk:
+            return self.get_list_address(kind, thing)
+        there = thing.in_locale(blog.locale_id) if isinstance(thing, Filed) else None
+        return blog.get_list_address(kind, there) if there else None
+
+    def get_address_in(self, language: str, *route: Any) -> str | None:
+        """Return the same list in another language, else the whole blog in it."""
+        address = super().get_address_in(language)
+        if address is None or not route:
+            return address
+        view, _args, kwargs = route
+        if view.__name__ == "found_posts":
+            return f"{address}search/"
+        models_by_view = {"posts_in_category": Category, "posts_by_author": Author}
+        model = models_by_view.get(view.__name__)
+        thing = model and model.objects.filter(locale=self.locale_id, **kwargs).first()
+        kind = "category" if model is Category else "author"
+        return (thing and self.find_list_in(language, kind, thing)) or address
+
+    # What is kept for strangers.
+
+    def serve(
+        self,
+        request: HttpRequest,
+        view: Any = None,
+        args: Any = None,
+        kwargs: Any = None,
+    ) -> HttpResponse:
+        name = getattr(view, "__name__", "")
+        if name in {"found_posts", "rss", "atom"}:
+            return view(request, *(args or []), **(kwargs or {}))
+        return super().serve(request, view, args, kwargs)
+
+    def get_cache_key(self, request: HttpRequest) -> str:
+        # A number that is none ends in a 404, which is not kept.
+        place = f"{quote(request.path)}:{quote(request.GET.get('page', '1'))}"
+        return f"{super().get_cache_key(request)}:{place}"
+
+
+# --- Posts --------------------------------------------------------------------------------------
 
 
 class BlogPageQuerySet(PageQuerySet):
@@ -74,11 +219,30 @@ class BlogPageQuerySet(PageQuerySet):
         """Return what every stranger may read, newest first."""
         return self.live().public().order_by("-published_on", "-pk")
 
-    def with_pictures(self) -> BlogPageQuerySet:
-        return self.select_related("image").prefetch_related("image__renditions")
+    def for_lists(self) -> BlogPageQuerySet:
+        """Load what a card shows, and not the text."""
+        return (
+            self.defer_streamfields()
+            .select_related("image", "author")
+            .prefetch_related("image__renditions", "categories")
+        )
+
+    def some(self, number: int) -> list[BlogPage]:
+        """Return a few posts at random, by a search in an index, however many there are."""
+        posts = self.order_by("shuffle")
+        place = random_place()
+        found = list(posts.filter(shuffle__gte=place)[:number])
+        missing = number - len(found)
+        return found + list(posts.filter(shuffle__lt=place)[:missing]) if missing else found
 
 
-class BlogPage(CachedPageMixin, Page):
+class PostTag(TaggedItemBase):
+    content_object = ParentalKey(
+        "blog.BlogPage", on_delete=models.CASCADE, related_name="tagged_items"
+    )
+
+
+class BlogPage(PublicPageMixin, Page):
     lead = models.TextField(
         _("lead"), max_length=500, help_text=_("One or two sentences, also shown in lists.")
     )
@@ -90,33 +254,80 @@ class BlogPage(CachedPageMixin, Page):
         on_delete=models.SET_NULL,
         related_name="+",
         verbose_name=_("image"),
+        help_text=_("Stands above the text, in lists and where the post is shared."),
     )
     published_on = models.DateField(_("publication date"), default=timezone.localdate)
+    author = models.ForeignKey(
+        Author,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="posts",
+        verbose_name=_("author"),
+    )
+    categories = ParentalManyToManyField(
+        Category, blank=True, related_name="posts", verbose_name=_("categories")
+    )
+    tags = ClusterTaggableManager(through=PostTag, blank=True, verbose_name=_("tags"))
+    reading_minutes = models.PositiveSmallIntegerField(
+        _("minutes to read"), default=1, editable=False
+    )
     view_count = CounterField(_("views"), default=0, editable=False)
+    # Where the post stands in the order from which the home page picks at random.
+    shuffle = models.FloatField(default=random_place, editable=False)
 
     objects = PageManager.from_queryset(BlogPageQuerySet)()
 
+    base_form_class = BlogPageForm
     parent_page_types = ["blog.BlogIndexPage"]
     subpage_types: list[str] = []
-    exclude_fields_in_copy = ["view_count"]
+    exclude_fields_in_copy = ["view_count", "shuffle"]
     template = "blog/post.html"
     content_panels = [
         *Page.content_panels,
         "lead",
         "image",
         "body",
-        "published_on",
+        MultiFieldPanel(
+            [
+                "published_on",
+                "author",
+                FieldPanel("categories", widget=CheckboxSelectMultiple),
+                "tags",
+            ],
+            heading=_("Filing"),
+        ),
+        InlinePanel("chosen_posts", heading=_("Related posts"), label=_("post"), max_num=RELATED),
         FieldPanel("view_count", read_only=True),
     ]
     search_fields = [
         *Page.search_fields,
         index.SearchField("lead"),
         index.SearchField("body"),
+        index.SearchField("stems"),
+        index.FilterField("published_on"),
     ]
 
     class Meta:
         verbose_name = _("blog post")
         verbose_name_plural = _("blog posts")
+        indexes = [
+            # Lists: newest first.
+            models.Index(fields=["-published_on", "-page_ptr"], name="newest_posts"),
+            # Home page: a few posts from a random place on.
+            models.Index(fields=["shuffle"], name="shuffled_posts"),
+        ]
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        fields = kwargs.get("update_fields")
+        if fields is None or "body" in fields:
+            self.reading_minutes = count_minutes(f"{self.lead} {collect_text(self.body)}")
+        super().save(*args, **kwargs)
+
+    @property
+    def stems(self) -> str:
+        """Return the stems of all words for a search index that finds none by itself."""
+        return search.stems_to_index(f"{self.title} {self.lead} {collect_text(self.body)}")
 
     @property
     def views(self) -> str:
@@ -125,9 +336,59 @@ class BlogPage(CachedPageMixin, Page):
             "number": number_format(self.view_count, force_grouping=True)
         }
 
+    @property
+    def reading_time(self) -> str:
+        return ngettext("%(number)s minute", "%(number)s minutes", self.reading_minutes) % {
+            "number": number_format(self.reading_minutes)
+        }
+
+    def get_related_posts(self) -> list[BlogPage]:
+        """Return what the editors chose, filled up with what shares most tags and categories."""
+        chosen_ids = [row.post_id for row in self.chosen_posts.all()]
+        posts = BlogPage.objects.published().for_lists().exclude(pk=self.pk)
+        chosen = posts.in_bulk(chosen_ids) if chosen_ids else {}
+        related = [chosen[pk] for pk in chosen_ids if pk in chosen]
+        missing = RELATED - len(related)
+        if missing > 0:
+            others = posts.sibling_of(self).exclude(pk__in=chosen_ids)
+            related += self.find_alike(others)[:missing]
+        return related
+
+    def find_alike(self, posts: BlogPageQuerySet) -> BlogPageQuerySet:
+        tags = [item.tag_id for item in self.tagged_items.all()]
+        categories = [category.pk for category in self.categories.all()]
+        alike = Count("tagged_items", Q(tagged_items__tag__in=tags), distinct=True) + Count(
+            "categories", Q(categories__in=categories), distinct=True
+        )
+        return posts.annotate(alike=alike).order_by("-alike", "-published_on", "-pk")
+
     def get_context(self, request: HttpRequest, *args: Any, **kwargs: Any) -> dict[str, Any]:
         views = VIEWS_MARK if is_for_everybody(request) else self.views
-        return {**super().get_context(request, *args, **kwargs), "views": views}
+        return {
+            **super().get_context(request, *args, **kwargs),
+            "views": views,
+            "blog": self.get_parent(),
+            "categories": self.categories.all(),
+            "tags": self.tags.all(),
+            "related": self.get_related_posts(),
+        }
+
+    def describe_for_sharing(self) -> dict[str, Any]:
+        share = {
+            **super().describe_for_sharing(),
+            "type": "article",
+            "published": self.published_on.isoformat(),
+            "tags": [tag.name for tag in self.tags.all()],
+        }
+        if self.image:
+            picture = get_rendition_or_not_found(self.image, "fill-1200x630|format-jpeg")
+            share |= {"image": absolute(picture.url), "image_alt": self.image.description}
+        return share
+
+    def describe_for_search_engines(self) -> list[dict[str, Any]]:
+        share = self.describe_for_sharing()
+        posting = structured_data.blog_posting(self, share, absolute)
+        return [*super().describe_for_search_engines(), posting]
 
     def serve(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         self.count_view(request)
@@ -148,3 +409,14 @@ class BlogPage(CachedPageMixin, Page):
     def is_edited_by(self, request: HttpRequest) -> bool:
         user = request.user
         return user.is_authenticated and self.permissions_for_user(user).can_edit()
+
+
+class ChosenPost(Orderable):
+    """A post that the editors recommend beneath another one."""
+
+    page = ParentalKey(BlogPage, on_delete=models.CASCADE, related_name="chosen_posts")
+    post = models.ForeignKey(
+        BlogPage, on_delete=models.CASCADE, related_name="+", verbose_name=_("post")
+    )
+
+    panels = [PageChooserPanel("post", "blog.BlogPage")]

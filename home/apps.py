@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate, pre_migrate
 from django.utils.translation import gettext_lazy as _
 
 
@@ -11,4 +12,8 @@ class HomeConfig(AppConfig):
     def ready(self) -> None:
         from config import page_cache
 
+        from home import counting
+
         page_cache.watch()
+        pre_migrate.connect(counting.pause, sender=self)
+        post_migrate.connect(counting.begin, sender=self)

@@ -75,10 +75,6 @@ class ClientQuerySet(OwnedQuerySet):
     def subscribed(self) -> ClientQuerySet:
         return self.filter(unsubscribed_at=None)
 
-    def unique_addresses(self) -> int:
-        """Count addresses once each, whatever their case and however many owners have them."""
-        return self.aggregate(n=models.Count(Lower("email"), distinct=True))["n"]
-
 
 class ClientList(Owned):
     name = models.CharField(_("name"), max_length=150, validators=[validate_line])

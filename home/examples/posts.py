@@ -1,281 +1,125 @@
-"""Blog posts of the example data."""
+"""Blog posts of the example data, in both languages."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from django.utils import timezone
 from wagtail.images.models import Image
+from wagtail.models import Locale
 
 from blog.models import BlogIndexPage, BlogPage
+from blog.snippets import Author, Category, Filed
+from home.examples import texts_en, texts_ru
 from home.examples.pictures import draw_picture
+from home.examples.post import Post
 
-Block = tuple[str, str]
+POSTS = {"ru": texts_ru.POSTS, "en": texts_en.POSTS}
 
-
-@dataclass(frozen=True)
-class Post:
-    slug: str
-    title: str
-    lead: str
-    body: list[Block]
-    days_ago: int
-    views: int
+CATEGORIES = {
+    "letters": {
+        "ru": {"name": "Письма", "lead": "Как писать так, чтобы письмо открыли и дочитали."},
+        "en": {"name": "Letters", "lead": "How to write what people open and read to the end."},
+    },
+    "delivery": {
+        "ru": {"name": "Доставка", "lead": "Что происходит с письмом после кнопки «Отправить»."},
+        "en": {"name": "Delivery", "lead": "What becomes of a letter after you press “Send”."},
+    },
+}
+AUTHORS = {
+    "olga": {
+        "ru": {
+            "name": "Ольга Ветрова",
+            "role": "Редактор блога",
+            "about": "Пишет о письмах и правит чужие. До Вестника десять лет вела рассылки "
+            "книжного магазина.",
+        },
+        "en": {
+            "name": "Olga Vetrova",
+            "role": "Editor of the blog",
+            "about": "Writes about letters and mends those of others. Before Vestnik she kept "
+            "the mailings of a bookshop for ten years.",
+        },
+    },
+    "pavel": {
+        "ru": {
+            "name": "Павел Громов",
+            "role": "Отвечает за доставку",
+            "about": "Читает ответы почтовых серверов и объясняет их людям.",
+        },
+        "en": {
+            "name": "Pavel Gromov",
+            "role": "Looks after delivery",
+            "about": "Reads the replies of mail servers and explains them to people.",
+        },
+    },
+}
 
 
 def make_posts() -> int:
     """Publish the posts that are not there yet, by their slugs; return how many."""
-    blog = BlogIndexPage.objects.first()
+    return sum(make_posts_in(language, posts) for language, posts in POSTS.items())
+
+
+def make_posts_in(language: str, posts: list[Post]) -> int:
+    blog = BlogIndexPage.objects.filter(locale__language_code=language).first()
     if blog is None:
         return 0
     known = set(blog.get_children().values_list("slug", flat=True))
-    new = [(number, post) for number, post in enumerate(POSTS) if post.slug not in known]
-    for number, post in new:
-        publish(blog, post, number)
+    new = [post for post in posts if post.slug not in known]
+    for post in new:
+        publish(blog, post)
     return len(new)
 
 
-def publish(blog: BlogIndexPage, post: Post, number: int) -> None:
+def publish(blog: BlogIndexPage, post: Post) -> None:
     page = BlogPage(
         slug=post.slug,
         title=post.title,
         lead=post.lead,
         body=json.dumps([as_block(*block) for block in post.body]),
-        image=get_image(post, number),
+        image=get_image(post),
+        author=get_filed(Author, AUTHORS[post.author], post.author, blog.locale),
         published_on=timezone.localdate() - timedelta(days=post.days_ago),
         view_count=post.views,
     )
+    original = BlogPage.objects.filter(slug=post.translates).first() if post.translates else None
+    if original:
+        page.translation_key = original.translation_key
     blog.add_child(instance=page)
+    category = get_filed(Category, CATEGORIES[post.category], post.category, blog.locale)
+    page.categories.set([category])
+    page.tags.set(post.tags)
     page.save_revision().publish()
 
 
-def as_block(kind: str, value: str) -> dict[str, object]:
+def as_block(kind: str, value: Any) -> dict[str, Any]:
     if kind == "quote":
         text, _, author = value.partition(" — ")
         return {"type": "quote", "value": {"text": text, "author": author}}
-    return {"type": "text", "value": value}
+    return {"type": kind, "value": value}
 
 
-def get_image(post: Post, number: int) -> Image:
-    image = Image.objects.filter(title=post.title).first()
+def get_filed(
+    model: type[Filed], texts: dict[str, dict[str, str]], slug: str, locale: Locale
+) -> Filed:
+    """Return a category or an author in a language, as a translation of the one in the other."""
+    found = model.objects.filter(slug=slug, locale=locale).first()
+    if found:
+        return found
+    other = model.objects.filter(slug=slug).first()
+    links = {"translation_key": other.translation_key} if other else {}
+    return model.objects.create(slug=slug, locale=locale, **links, **texts[locale.language_code])
+
+
+def get_image(post: Post) -> Image:
+    """Return the picture of a post; a translation shares that of the original."""
+    slug = post.translates or post.slug
+    original = next(other for other in texts_ru.POSTS if other.slug == slug)
+    image = Image.objects.filter(title=original.title).first()
     if image is None:
-        file = draw_picture(number, f"{post.slug}.jpg")
-        image = Image.objects.create(title=post.title, file=file)
+        file = draw_picture(texts_ru.POSTS.index(original), f"{slug}.jpg")
+        image = Image.objects.create(title=original.title, file=file)
     return image
-
-
-POSTS = [
-    Post(
-        "pervaya-rassylka",
-        "Первая рассылка: с чего начать",
-        "Пять шагов от пустой таблицы с адресами до письма, на которое отвечают.",
-        [
-            (
-                "text",
-                "<p>Первая рассылка редко бывает идеальной, и это нормально. Важно, чтобы она "
-                "была честной: вы пишете людям, которые этого ждут, и говорите то, что им "
-                "пригодится.</p>"
-                "<h2>1. Соберите адреса, на которые вам разрешили писать</h2>"
-                "<p>Покупатели, оставившие почту при заказе, участники встреч, подписчики сайта. "
-                "Купленные базы не годятся: письма из них уходят в спам и портят репутацию "
-                "вашего домена на месяцы вперёд.</p>"
-                "<h2>2. Разложите клиентов по спискам</h2>"
-                "<p>Постоянным покупателям и тем, кто заходил один раз, интересно разное. "
-                "Двух-трёх списков для начала достаточно.</p>"
-                "<h2>3. Напишите одно письмо об одном</h2>"
-                "<p>Одна новость, одна кнопка. Если новостей три, сделайте три письма или "
-                "выберите главную.</p>",
-            ),
-            (
-                "quote",
-                "Хорошее письмо можно пересказать одной фразой. Если не получается, "
-                "в нём слишком много всего.",
-            ),
-            (
-                "text",
-                "<h2>4. Отправьте письмо себе</h2>"
-                "<p>Откройте его на телефоне. Тема видна целиком? Кнопку можно нажать большим "
-                "пальцем? Имя клиента встало на место?</p>"
-                "<h2>5. Выберите время и дождитесь отчёта</h2>"
-                "<p>После отправки загляните в отчёт: сколько писем принято, какие адреса "
-                "не существуют. Несуществующие удалите сразу, и следующая рассылка дойдёт "
-                "лучше.</p>",
-            ),
-        ],
-        days_ago=2,
-        views=318,
-    ),
-    Post(
-        "tema-pisma",
-        "Тема письма: 50 знаков, которые решают всё",
-        "Как написать тему, по которой понятно, зачем открывать письмо, и не попасть в спам.",
-        [
-            (
-                "text",
-                "<p>Тему читают все, письмо откроют немногие. На телефоне видно около сорока "
-                "знаков, поэтому важное ставьте в начало.</p>"
-                "<h2>Что работает</h2>"
-                "<ul><li><b>Конкретность.</b> «Дегустация улунов в субботу, 12:00» лучше, "
-                "чем «Приглашаем на мероприятие».</li>"
-                "<li><b>Польза.</b> «Как хранить чай, чтобы он не выдохся» открывают даже те, "
-                "кто сейчас ничего не покупает.</li>"
-                "<li><b>Честный срок.</b> «Скидка до пятницы», если она и вправду до пятницы.</li>"
-                "</ul>"
-                "<h2>Чего избегать</h2>"
-                "<ul><li>Заглавных букв и трёх восклицательных знаков.</li>"
-                "<li>Приставки «Re:», если это не ответ. Почтовые службы это помнят, "
-                "читатели тоже.</li>"
-                "<li>Обещаний, которых нет в письме.</li></ul>"
-                "<p>И ещё: подставляйте имя, только если оно записано аккуратно. "
-                "«Здравствуйте, ИВАНОВ И.И.» выглядит хуже, чем письмо без имени.</p>",
-            )
-        ],
-        days_ago=9,
-        views=1274,
-    ),
-    Post(
-        "pochemu-pisma-popadayut-v-spam",
-        "Почему письма попадают в спам и что с этим делать",
-        "SPF, DKIM, DMARC простыми словами и ещё три причины, о которых забывают.",
-        [
-            (
-                "text",
-                "<p>Почтовая служба решает за доли секунды: во входящие, в спам или отказать. "
-                "Смотрит она на три вещи: кто отправил, что раньше делал этот отправитель "
-                "и как реагируют получатели.</p>"
-                "<h2>Подпишите почту</h2>"
-                "<p><b>SPF</b> говорит, с каких серверов можно слать письма от имени домена. "
-                "<b>DKIM</b> ставит под письмом подпись. <b>DMARC</b> объясняет, что делать, "
-                "если первое или второе не сошлось. Это три записи в настройках домена, "
-                "обычно полчаса работы.</p>"
-                "<h2>Дайте отписаться</h2>"
-                "<p>Человек, который не нашёл ссылку отписки, жмёт «Спам». Одна такая жалоба "
-                "вредит сильнее десяти отписок. Вестник добавляет в каждое письмо и ссылку, "
-                "и заголовки, по которым почта показывает свою кнопку «Отписаться».</p>"
-                "<h2>Чистите базу</h2>"
-                "<p>Письма на несуществующие адреса — признак купленной базы. Удаляйте адреса, "
-                "на которые сервер ответил «такого ящика нет» (код 550).</p>",
-            ),
-            ("quote", "Репутация домена копится месяцами, а теряется за один день."),
-            (
-                "text",
-                "<h2>Не начинайте с тысячи писем</h2>"
-                "<p>Новый домен прогревают: сотня писем в первый день, две сотни во второй. "
-                "Резкий всплеск с незнакомого адреса выглядит как взлом.</p>",
-            ),
-        ],
-        days_ago=16,
-        views=2041,
-    ),
-    Post(
-        "kogda-otpravlyat",
-        "Когда отправлять письма: день, час и часовой пояс",
-        "Общего лучшего времени нет, но своё найти нетрудно.",
-        [
-            (
-                "text",
-                "<p>Исследования противоречат друг другу: одни советуют вторник в десять, другие "
-                "воскресный вечер. Причина проста: у каждой аудитории свой день.</p>"
-                "<h2>Начните со здравого смысла</h2>"
-                "<ul><li>Деловые письма читают утром в будни, до первой встречи.</li>"
-                "<li>Письма о покупках и досуге открывают вечером и в выходные.</li>"
-                "<li>Напоминание полезно накануне, а не в тот же час.</li></ul>"
-                "<h2>Проверьте на своих</h2>"
-                "<p>Разделите список пополам и отправьте одно и то же письмо во вторник утром "
-                "и в четверг вечером. Через три таких опыта у вас будет ответ точнее "
-                "любого исследования.</p>"
-                "<h2>Помните о часовых поясах</h2>"
-                "<p>Девять утра в Москве — это уже шестнадцать часов во Владивостоке. Если клиенты "
-                "живут далеко друг от друга, заведите по списку на пояс.</p>"
-                "<p>Регулярность важнее точного часа: письмо, которое приходит каждый "
-                "понедельник, начинают ждать.</p>",
-            )
-        ],
-        days_ago=24,
-        views=856,
-    ),
-    Post(
-        "chestnaya-otpiska",
-        "Отписка — это хорошая новость",
-        "Почему не стоит прятать ссылку и что можно узнать от тех, кто уходит.",
-        [
-            (
-                "text",
-                "<p>Отписавшийся больше не получит писем, которых не хотел, и не пожалуется на "
-                "них. Ваш список стал короче и точнее, а доставка остальным — лучше.</p>"
-                "<h2>Как должна выглядеть отписка</h2>"
-                "<ol><li>Ссылка видна, её не нужно искать.</li>"
-                "<li>Одно нажатие, без входа и без анкеты.</li>"
-                "<li>Действует сразу, в том числе для рассылки, которая уже идёт.</li></ol>"
-                "<p>Крупные почтовые службы с 2024 года требуют отписку в одно нажатие от всех, "
-                "кто отправляет много писем: по стандарту RFC 8058 кнопку показывает сама "
-                "почта.</p>"
-                "<h2>Если отписываются часто</h2>"
-                "<p>До половины процента на письмо — обычное дело. Больше одного процента "
-                "значит одно из трёх: пишете слишком часто, не о том или не тем людям. "
-                "Начните с частоты: это проще всего исправить.</p>",
-            )
-        ],
-        days_ago=33,
-        views=432,
-    ),
-    Post(
-        "pisma-na-telefone",
-        "Письмо на экране телефона",
-        "Больше половины писем читают с телефона. Семь правил, чтобы это было удобно.",
-        [
-            (
-                "text",
-                "<ol><li>Одна колонка. Две колонки на узком экране превращаются в мелкий текст.</li>"
-                "<li>Текст не мельче 16 пикселей.</li>"
-                "<li>Кнопка высотой с палец и далеко от других ссылок.</li>"
-                "<li>Главное — в первых двух экранах.</li>"
-                "<li>Картинка дополняет текст, а не заменяет его: часть читателей её "
-                "не загрузит.</li>"
-                "<li>У каждой картинки есть описание. Его прочтёт и программа для незрячих, "
-                "и тот, у кого картинки отключены.</li>"
-                "<li>Письмо читается и в тёмной теме: не рисуйте чёрный текст внутри "
-                "прозрачной картинки.</li></ol>"
-                "<p>Проверяется это за минуту: отправьте письмо себе и прочитайте его на ходу, "
-                "держа телефон одной рукой.</p>",
-            )
-        ],
-        days_ago=41,
-        views=690,
-    ),
-    Post(
-        "chto-otvechaet-pochtovyj-server",
-        "Что отвечает почтовый сервер и как это читать",
-        "250, 421, 452, 550: что значат коды в отчёте и какие из них требуют действий.",
-        [
-            (
-                "text",
-                "<p>Каждое письмо в отчёте стоит рядом с ответом сервера. Первая цифра кода "
-                "говорит почти всё.</p>"
-                "<h2>2 — принято</h2>"
-                "<p><b>250</b>: сервер взял письмо и дальше отвечает за него сам.</p>"
-                "<h2>4 — попробуйте позже</h2>"
-                "<p><b>421</b> — сервер занят, <b>450</b> и <b>451</b> — временная проверка "
-                "незнакомых отправителей, <b>452</b> — ящик переполнен. Делать ничего не нужно: "
-                "Вестник повторит отправку, сначала через несколько минут, потом реже.</p>"
-                "<h2>5 — нет</h2>"
-                "<p><b>550</b> чаще всего значит, что такого ящика нет: адрес стоит исправить "
-                "или удалить. <b>552</b> — письмо слишком велико. <b>554</b> — сервер счёл "
-                "письмо нежелательным; если таких ответов много, проверьте подписи домена.</p>",
-            ),
-            (
-                "quote",
-                "Принято сервером ещё не значит прочитано, но отклонено точно значит не доставлено.",
-            ),
-            (
-                "text",
-                "<p>Когда сервер недоступен целиком, виноват не получатель. Рассылка ждёт и "
-                "продолжает с того же места, и никого не помечает плохим.</p>",
-            ),
-        ],
-        days_ago=55,
-        views=1507,
-    ),
-]

@@ -8,7 +8,8 @@ from wagtail.models import Page
 from wagtail.test.utils.form_data import nested_form_data, rich_text, streamfield
 
 from accounts.models import User
-from blog.models import BlogIndexPage, BlogPage
+from blog.models import BlogPage
+from blog.tests.posts import get_blog
 from home.models import HomePage
 
 pytestmark = pytest.mark.django_db
@@ -24,6 +25,7 @@ def post_form(**fields: str) -> dict[str, str]:
             "published_on": "2026-05-09",
             "body": body,
             "comments": {"TOTAL_FORMS": 0, "INITIAL_FORMS": 0},
+            "chosen_posts": {"TOTAL_FORMS": 0, "INITIAL_FORMS": 0},
             "action-publish": "yes",
             **fields,
         }
@@ -32,7 +34,7 @@ def post_form(**fields: str) -> dict[str, str]:
 
 def test_editor_publishes_a_post(browser, editor):
     """P4: an editor writes the blog."""
-    blog = BlogIndexPage.objects.get()
+    blog = get_blog()
     address = reverse("wagtailadmin_pages:add", args=("blog", "blogpage", blog.pk))
     desk = browser(editor)
     assert desk.get(address).status_code == 200
@@ -42,15 +44,15 @@ def test_editor_publishes_a_post(browser, editor):
 
 def test_editor_changes_the_home_page(browser, editor):
     """P4: an editor writes the home page."""
-    home = HomePage.objects.get()
+    home = HomePage.objects.get(locale__language_code="en")
     address = reverse("wagtailadmin_pages:edit", args=(home.pk,))
     form = nested_form_data(
         {
             "title": home.title,
             "slug": home.slug,
-            "headline": "Letters on time",
-            "lead": home.lead,
-            "body": streamfield([]),
+            "body": streamfield(
+                [("hero", {"title": "Letters on time", "lead": "In short.", "note": ""})]
+            ),
             "comments": {"TOTAL_FORMS": 0, "INITIAL_FORMS": 0},
             "action-publish": "yes",
         }
@@ -81,7 +83,7 @@ def test_editor_has_no_right_on_mailings(editor):
 @pytest.mark.parametrize("person", ["owner", "manager"])
 def test_others_write_no_pages(browser, request, person):
     user: User = request.getfixturevalue(person)
-    blog = BlogIndexPage.objects.get()
+    blog = get_blog()
     address = reverse("wagtailadmin_pages:add", args=("blog", "blogpage", blog.pk))
     browser(user).post(address, post_form())
     assert not BlogPage.objects.exists()

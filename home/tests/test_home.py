@@ -6,8 +6,11 @@ import re
 
 import pytest
 from django.core.cache import cache
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from blog.models import BlogPage
 from blog.tests.posts import make_post
 from conftest import make_client, make_mailing
 from mailings.models import Attempt
@@ -62,6 +65,27 @@ class TestPosts:
             assert len(shown) == 3
             seen.add(frozenset(shown))
         assert len(seen) > 1
+
+    def test_they_are_in_the_language_of_the_page(self, browser):
+        make_post("Post 1")
+        make_post("Post 2", language="ru", slug="post-2")
+        assert titles(browser().get("/").text) == {"Post 1"}
+        assert titles(browser().get("/ru/").text) == {"Post 2"}
+
+    def test_every_post_has_its_turn(self):
+        for n in range(6):
+            make_post(f"Post {n}")
+        seen = {post.pk for _ in range(200) for post in BlogPage.objects.published().some(3)}
+        assert len(seen) == 6
+
+    def test_picking_does_not_sort_all_of_them(self):
+        """A place in an index is looked for, however many posts there are."""
+        for n in range(4):
+            make_post(f"Post {n}")
+        with CaptureQueriesContext(connection) as queries:
+            BlogPage.objects.published().some(3)
+        assert "RANDOM" not in str(queries.captured_queries).upper()
+        assert '"blog_blogpage"."shuffle" >= ' in str(queries.captured_queries)
 
     def test_fewer_where_there_are_fewer(self, browser):
         make_post("Post 1")

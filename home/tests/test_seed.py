@@ -75,7 +75,7 @@ def test_finished_mailings_have_a_run_that_adds_up():
 
 def test_posts_have_pictures_and_text(browser):
     seed()
-    assert BlogPage.objects.live().count() >= 6
+    assert BlogPage.objects.live().count() >= 10
     for post in BlogPage.objects.all():
         assert post.image
         html = browser().get(post.url).text

@@ -18,6 +18,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from config.health import healthz
+from config.language import find_language, first_part, is_prefix, language_of_reader
 
 logger = logging.getLogger("vestnik.web")
 
@@ -26,14 +27,21 @@ TOO_MUCH = (RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent)
 
 
 def bare_page(request: HttpRequest, status: int) -> HttpResponse:
-    """Render the page of a status with no context, in the language the browser asks for."""
-    with translation.override(translation.get_language_from_request(request)):
+    """Render the page of a status with no context, in the language of the address or the reader."""
+    with translation.override(find_language(request)):
         # Not even the request: context processors would ask for the user.
         return render(None, f"{status}.html", status=status)
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     return bare_page(request, 413 if isinstance(exception, TOO_MUCH) else 400)
+
+
+def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """Say that there is nothing; an address without a page has no language but the reader's."""
+    if not is_prefix(first_part(request.path_info)) and not request.user.is_authenticated:
+        translation.activate(language_of_reader(request))
+    return render(request, "404.html", status=404)
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:

@@ -1,25 +1,169 @@
-"""Switch the language of the interface."""
+"""Which language a page is in, and the switch between languages.
+
+Pages of the blog and the home page have a language each, which their address tells: nothing
+before it is the default language (LANGUAGE_CODE), `/en/…` or `/ru/…` is the other. Two doors, `/`
+and `/blog/`, and everything that is no page of Wagtail answer in the language of the reader: the
+one chosen last, kept in a cookie or the account, else what the browser asks for.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.middleware.locale import LocaleMiddleware
+from django.urls import LocalePrefixPattern, URLResolver
+from django.utils import translation
+from django.utils.cache import patch_vary_headers
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.csrf import csrf_exempt
-from django.views.i18n import set_language
+from wagtail.models import Page
 from wagtail.users.models import UserProfile
+
+DOORS = {"/", "/blog/"}
+# The first parts of the addresses in config/urls.py that lead to no page of Wagtail.
+INTERFACE = {
+    "_util",
+    "accounts",
+    "admin",
+    "dashboard",
+    "documents",
+    "healthz",
+    "i18n",
+    "inbox",
+    "media",
+    "metrics",
+    "robots.txt",
+    "sitemap.xml",
+    "static",
+    "u",
+}
+
+
+# --- Addresses --------------------------------------------------------------------------------
+
+
+def first_part(path: str) -> str:
+    return path.lstrip("/").partition("/")[0]
+
+
+def is_prefix(part: str) -> bool:
+    return part != settings.LANGUAGE_CODE and part in dict(settings.LANGUAGES)
+
+
+def language_of_address(path: str) -> str | None:
+    """Return the language that an address has by itself, or None where the reader's counts."""
+    part = first_part(path)
+    if is_prefix(part):
+        return part
+    return None if path in DOORS or part in INTERFACE else settings.LANGUAGE_CODE
+
+
+def language_of_reader(request: HttpRequest) -> str:
+    return translation.get_language_from_request(request)
+
+
+def find_language(request: HttpRequest) -> str:
+    return language_of_address(request.path_info) or language_of_reader(request)
+
+
+class LanguagePattern(LocalePrefixPattern):
+    """Take the language off the front of an address, whatever language is active.
+
+    Django's own pattern knows but the prefix of the active language, and a door has none.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(prefix_default_language=False)
+
+    def match(self, path: str) -> tuple[str, tuple[()], dict[str, Any]]:
+        part, _slash, rest = path.partition("/")
+        return (rest if is_prefix(part) else path), (), {}
+
+
+def in_languages(*patterns: Any) -> list[URLResolver]:
+    return [URLResolver(LanguagePattern(), list(patterns))]
+
+
+class LanguageMiddleware(LocaleMiddleware):
+    def process_request(self, request: HttpRequest) -> None:
+        translation.activate(find_language(request))
+        request.LANGUAGE_CODE = translation.get_language()
+
+    def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+        if language_of_address(request.path_info) is None:
+            patch_vary_headers(response, ("Accept-Language",))
+        response.headers.setdefault("Content-Language", translation.get_language())
+        return response
+
+
+# --- The switch -------------------------------------------------------------------------------
 
 
 # Pages for strangers are cached and shared, so their form can hold no token. A forged post
 # could change the language of a page and nothing else.
 @csrf_exempt
 def switch_language(request: HttpRequest) -> HttpResponse:
-    """Remember the language in a cookie, and in the account of a user who is logged in.
+    """Remember the language and go back to the page the form was on, in that language.
 
-    Without `next` in the form the reader comes back to the page the form was on.
+    It is kept in a cookie, and in the account of a user who is logged in.
     """
-    language = request.POST.get("language")
-    if request.user.is_authenticated and language in dict(settings.LANGUAGES):
+    address, language = find_way_back(request), request.POST.get("language")
+    if language not in dict(settings.LANGUAGES):
+        return HttpResponseRedirect(address)
+    response = HttpResponseRedirect(translate_address(request, address, language))
+    remember(request, response, language)
+    return response
+
+
+def find_way_back(request: HttpRequest) -> str:
+    hosts = {request.get_host()}
+    for address in (request.POST.get("next"), request.headers.get("Referer")):
+        if address and url_has_allowed_host_and_scheme(address, hosts, request.is_secure()):
+            return address
+    return "/"
+
+
+def remember(request: HttpRequest, response: HttpResponse, language: str) -> None:
+    if request.user.is_authenticated:
         profile = UserProfile.get_for_user(request.user)
         profile.preferred_language = language
         profile.save(update_fields=["preferred_language"])
-    return set_language(request)
+    response.set_cookie(
+        settings.LANGUAGE_COOKIE_NAME,
+        language,
+        max_age=365 * 24 * 3600,
+        secure=request.is_secure(),
+        samesite="Lax",
+    )
+
+
+def translate_address(request: HttpRequest, address: str, language: str) -> str:
+    """Return the address of the same page in another language, or of the nearest above it."""
+    parts = urlsplit(address)
+    current = language_of_address(parts.path)
+    if current in {None, language}:
+        return address
+    path = parts.path.strip("/").removeprefix(current).strip("/")
+    with translation.override(current):
+        route = Page.route_for_request(request, path)
+    if route is None:
+        # Most likely an error page.
+        return address if current == settings.LANGUAGE_CODE else "/"
+    found = find_translation(route, language)
+    query = QueryDict(parts.query)
+    return f"{found}?{urlencode({'q': query['q']})}" if "q" in query else found
+
+
+def find_translation(route: Any, language: str) -> str:
+    page, args, kwargs = route
+    address = page.specific.get_address_in(language, *args)
+    if address:
+        return address
+    for above in page.get_ancestors().order_by("-depth"):
+        translated = above.get_translations().live().filter(locale__language_code=language).first()
+        if translated:
+            return translated.url
+    return "/"

@@ -13,7 +13,8 @@ from wagtail.documents import urls as wagtaildocs_urls
 
 from accounts.views import AdminAccountView
 from config.health import healthz
-from config.language import switch_language
+from config.language import in_languages, switch_language
+from config.sitemaps import robots_txt, sitemap_xml
 from mailings.views import public
 from mailings.views.metrics import metrics
 
@@ -21,6 +22,8 @@ urlpatterns = [
     path("accounts/", include("accounts.urls")),
     path("dashboard/", RedirectView.as_view(pattern_name="wagtailadmin_home"), name="dashboard"),
     path("i18n/setlang/", switch_language, name="set_language"),
+    path("robots.txt", robots_txt, name="robots"),
+    path("sitemap.xml", sitemap_xml, name="sitemap"),
     path("healthz", healthz, name="healthz"),
     path("metrics", metrics, name="metrics"),
     # One login for everything.
@@ -40,8 +43,9 @@ urlpatterns = [
     # Pictures of letters and pages: re-encoded by us or uploaded by editors, nothing secret.
     re_path(r"^media/(?P<path>.*)$", serve, {"document_root": settings.MEDIA_ROOT}),
     *([path("inbox/", include("config.inbox"))] if settings.DEBUG else []),
-    path("", include(wagtail_urls)),
+    *in_languages(path("", include(wagtail_urls))),
 ]
 
 handler400 = "config.errors.bad_request"
+handler404 = "config.errors.not_found"
 handler500 = "config.errors.server_error"

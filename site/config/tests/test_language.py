@@ -1,9 +1,18 @@
-"""The language switch."""
+"""Which language a page is in, and the switch between languages."""
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from django.urls import URLPattern, URLResolver
+from wagtail.models import Locale
 from wagtail.users.models import UserProfile
+
+from blog.models import BlogPage
+from blog.snippets import Category
+from blog.tests.posts import get_blog, make_post
+from config import language, urls
 
 pytestmark = pytest.mark.django_db
 
@@ -14,35 +23,150 @@ def language_of(html: str) -> str:
     return html.split('<html lang="')[1][:2]
 
 
-def test_stranger_stays_on_the_page(browser):
-    reader = browser(enforce_csrf_checks=True)
-    page = "http://testserver/blog/?page=1"
-    response = reader.post(SWITCH, {"language": "ru"}, headers={"Referer": page})
-    assert response["Location"] == page
-    assert language_of(reader.get("/blog/").text) == "ru"
+def switch(reader, page: str, to: str) -> str:
+    """Press the button on the page and return where it leads."""
+    referer = f"http://testserver{page}"
+    location = reader.post(SWITCH, {"language": to}, headers={"Referer": referer})["Location"]
+    return location.removeprefix("http://testserver")
 
 
-def test_user_takes_the_language_along(browser, owner):
-    browser(owner).post(SWITCH, {"language": "ru"})
-    assert UserProfile.get_for_user(owner).preferred_language == "ru"
-    assert language_of(browser(owner).get("/").text) == "ru"
+def make_translated_post() -> tuple[BlogPage, BlogPage]:
+    """Publish a post in English and its translation, which has a slug of its own."""
+    english = make_post("Tea")
+    russian = english.copy_for_translation(Locale.objects.get(language_code="ru"))
+    russian.title, russian.slug = "Чай", "chai"
+    russian.save_revision().publish()
+    return english, BlogPage.objects.get(pk=russian.pk)
 
 
-@pytest.mark.parametrize("language", ["", "xx", "ru; drop", "de"])
-def test_unknown_language_changes_nothing(browser, owner, language):
-    reader = browser(owner)
-    assert reader.post(SWITCH, {"language": language}).status_code == 302
-    assert language_of(reader.get("/").text) == "en"
+class TestAddresses:
+    def test_each_page_has_an_address_in_its_language(self, browser):
+        english, russian = make_translated_post()
+        assert (english.url, russian.url) == ("/blog/tea/", "/ru/blog/chai/")
+        for address, code in {
+            "/blog/tea/": "en",
+            "/ru/blog/chai/": "ru",
+            "/ru/": "ru",
+            "/ru/blog/": "ru",
+        }.items():
+            page = browser(headers={"Accept-Language": "en" if code == "ru" else "ru"})
+            assert language_of(page.get(address).text) == code
+
+    @pytest.mark.parametrize("door", ["/", "/blog/"])
+    def test_doors_open_in_the_language_of_the_reader(self, browser, door):
+        for code in ("en", "ru"):
+            page = browser().get(door, headers={"Accept-Language": code})
+            assert language_of(page.text) == code
+            assert "Accept-Language" in page["Vary"]
+
+    def test_other_pages_do_not_depend_on_the_reader(self, browser):
+        make_translated_post()
+        for address in ("/blog/tea/", "/ru/blog/chai/", "/ru/"):
+            assert "Accept-Language" not in browser().get(address).get("Vary", "")
+
+    def test_user_reads_a_post_in_its_language(self, browser, owner):
+        """The language of the account is that of the interface, not of what is in one language."""
+        make_translated_post()
+        browser(owner).post(SWITCH, {"language": "ru"})
+        assert language_of(browser(owner).get("/blog/tea/").text) == "en"
+        assert language_of(browser(owner).get("/accounts/profile/").text) == "ru"
+
+    @pytest.mark.parametrize("address", ["/en/", "/en/blog/", "/de/", "/ru/no-such-page/"])
+    def test_no_other_prefix_leads_anywhere(self, browser, address):
+        assert browser().get(address).status_code == 404
+
+    def test_what_is_no_page_of_wagtail_is_known(self):
+        """Whoever adds an address outside Wagtail's pages names it in INTERFACE."""
+        for pattern in urls.urlpatterns:
+            if isinstance(pattern.pattern, language.LanguagePattern):
+                continue
+            assert isinstance(pattern, URLPattern | URLResolver)
+            first = re.match(r"\^?([\w.-]+)", str(pattern.pattern))[1]
+            assert first in language.INTERFACE
 
 
-def test_get_changes_nothing(browser):
-    reader = browser()
-    reader.get(SWITCH, {"language": "ru"})
-    assert language_of(reader.get("/").text) == "en"
+class TestAlternates:
+    def alternates(self, html: str) -> dict[str, str]:
+        found = re.findall(r'<link rel="alternate" hreflang="([\w-]+)" href="([^"]+)">', html)
+        return {code: address.removeprefix("http://testserver") for code, address in found}
+
+    def test_translations_name_each_other(self, browser):
+        make_translated_post()
+        expected = {"en": "/blog/tea/", "ru": "/ru/blog/chai/", "x-default": "/blog/tea/"}
+        for address in ("/blog/tea/", "/ru/blog/chai/"):
+            assert self.alternates(browser().get(address).text) == expected
+
+    def test_home_pages_name_each_other(self, browser):
+        expected = {"en": "/", "ru": "/ru/", "x-default": "/"}
+        assert self.alternates(browser().get("/").text) == expected
+        assert self.alternates(browser().get("/ru/").text) == expected
+
+    def test_a_door_in_another_language_names_the_page_it_shows(self, browser):
+        html = browser().get("/blog/", headers={"Accept-Language": "ru"}).text
+        assert '<link rel="canonical" href="http://testserver/ru/blog/">' in html
+        assert self.alternates(html) == {}
+
+    def test_post_without_translation_names_none(self, browser):
+        assert self.alternates(browser().get(make_post().url).text) == {}
+
+    def test_translation_that_is_a_draft_is_not_named(self, browser):
+        english, russian = make_translated_post()
+        russian.unpublish()
+        assert self.alternates(browser().get(english.url).text) == {}
 
 
-@pytest.mark.parametrize("target", ["https://evil.example/", "//evil.example/", "javascript:1"])
-def test_it_leads_to_no_other_site(browser, target):
-    data = {"language": "ru", "next": target}
-    response = browser().post(SWITCH, data, headers={"Referer": target})
-    assert response["Location"] == "/"
+class TestSwitch:
+    def test_stranger_stays_on_the_page(self, browser):
+        reader = browser(enforce_csrf_checks=True)
+        assert switch(reader, "/blog/?page=1", "ru") == "/blog/?page=1"
+        assert language_of(reader.get("/blog/").text) == "ru"
+
+    def test_it_leads_to_the_translation(self, browser):
+        make_translated_post()
+        reader = browser()
+        assert switch(reader, "/blog/tea/", "ru") == "/ru/blog/chai/"
+        assert switch(reader, "/ru/blog/chai/", "en") == "/blog/tea/"
+        assert switch(reader, "/ru/", "en") == "/"
+
+    def test_post_without_translation_leads_to_the_blog(self, browser):
+        make_post("Tea")
+        assert switch(browser(), "/blog/tea/", "ru") == "/ru/blog/"
+
+    def test_list_leads_to_the_same_list(self, browser):
+        category = Category.objects.create(name="Tea", slug="tea", locale=get_blog().locale)
+        translated = category.copy_for_translation(Locale.objects.get(language_code="ru"))
+        translated.name, translated.slug = "Чай", "chai"
+        translated.save()
+        assert switch(browser(), "/blog/category/tea/", "ru") == "/ru/blog/category/chai/"
+        assert (
+            switch(browser(), "/ru/blog/search/?q=чай", "en")
+            == "/blog/search/?q=%D1%87%D0%B0%D0%B9"
+        )
+
+    def test_page_of_a_list_leads_to_the_first(self, browser):
+        assert switch(browser(), "/ru/blog/?page=3", "en") == "/blog/"
+
+    def test_page_that_is_none_does_not_hinder(self, browser):
+        assert switch(browser(), "/ru/no-such-page/", "en") == "/"
+
+    def test_user_takes_the_language_along(self, browser, owner):
+        browser(owner).post(SWITCH, {"language": "ru"})
+        assert UserProfile.get_for_user(owner).preferred_language == "ru"
+        assert language_of(browser(owner).get("/").text) == "ru"
+
+    @pytest.mark.parametrize("code", ["", "xx", "ru; drop", "de"])
+    def test_unknown_language_changes_nothing(self, browser, owner, code):
+        reader = browser(owner)
+        assert reader.post(SWITCH, {"language": code}).status_code == 302
+        assert language_of(reader.get("/").text) == "en"
+
+    def test_get_changes_nothing(self, browser):
+        reader = browser()
+        reader.get(SWITCH, {"language": "ru"})
+        assert language_of(reader.get("/").text) == "en"
+
+    @pytest.mark.parametrize("target", ["https://evil.example/", "//evil.example/", "javascript:1"])
+    def test_it_leads_to_no_other_site(self, browser, target):
+        data = {"language": "ru", "next": target}
+        response = browser().post(SWITCH, data, headers={"Referer": target})
+        assert response["Location"] == "/"

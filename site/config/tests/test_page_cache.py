@@ -36,7 +36,7 @@ class TestStrangers:
         """I5: the home page is cached."""
         monkeypatch.setattr("home.models.VARIANTS", 1)
         browser().get("/")
-        HomePage.objects.update(headline="Changed")
+        HomePage.objects.update(title="Changed", seo_title="Changed")
         assert "Changed" not in browser().get("/").text
 
     def test_kept_page_costs_fewer_queries(self, browser):

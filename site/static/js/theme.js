@@ -23,11 +23,12 @@
     root.dataset.bsTheme = choice === "auto" ? (dark.matches ? "dark" : "light") : choice;
     for (const button of document.querySelectorAll("[data-theme-choice]")) {
       const chosen = button.dataset.themeChoice === choice;
-      button.classList.toggle("active", chosen);
+      button.classList.toggle("is-chosen", chosen);
       button.setAttribute("aria-pressed", String(chosen));
     }
   };
 
+  root.classList.add("has-script");
   apply(read());
   dark.addEventListener("change", () => apply(read()));
 
@@ -37,6 +38,7 @@
       button.addEventListener("click", () => {
         write(button.dataset.themeChoice);
         apply(button.dataset.themeChoice);
+        button.closest("details").open = false;
       });
     }
     apply(read());

@@ -1,0 +1,53 @@
+"""The newest posts for feed readers, as RSS and as Atom."""
+
+from __future__ import annotations
+
+from datetime import datetime, time
+from typing import TYPE_CHECKING
+
+from config.public_pages import absolute
+from django.http import HttpResponse
+from django.utils import timezone
+from django.utils.feedgenerator import Atom1Feed, Rss201rev2Feed, SyndicationFeed
+
+if TYPE_CHECKING:
+    from blog.models import BlogIndexPage, BlogPage
+
+NEWEST = 20
+
+
+def rss(blog: BlogIndexPage) -> HttpResponse:
+    return respond(blog, Rss201rev2Feed, "feed/")
+
+
+def atom(blog: BlogIndexPage) -> HttpResponse:
+    return respond(blog, Atom1Feed, "feed/atom/")
+
+
+def respond(blog: BlogIndexPage, kind: type[SyndicationFeed], place: str) -> HttpResponse:
+    feed = kind(
+        title=blog.title,
+        link=absolute(blog.url),
+        description=blog.lead or blog.title,
+        language=blog.locale.language_code,
+        feed_url=absolute(f"{blog.url}{place}"),
+    )
+    for post in blog.get_posts()[:NEWEST]:
+        add_item(feed, post)
+
+    response = HttpResponse(content_type=feed.content_type)
+    feed.write(response, "utf-8")
+    return response
+
+
+def add_item(feed: SyndicationFeed, post: BlogPage) -> None:
+    feed.add_item(
+        title=post.title,
+        link=absolute(post.url),
+        description=post.lead,
+        pubdate=timezone.make_aware(datetime.combine(post.published_on, time(12))),
+        updateddate=post.last_published_at,
+        author_name=post.author.name if post.author else None,
+        categories=[category.name for category in post.categories.all()],
+        unique_id=absolute(post.url),
+    )

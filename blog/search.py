@@ -1,0 +1,85 @@
+"""Search in posts: by stems, so that every form of a word finds all others.
+
+PostgreSQL stems by itself: its configuration `russian` takes words in Latin letters for English.
+SQLite's FTS5 knows no Russian, so there the stems are indexed beside the words (`BlogPage.stems`)
+and it is stems that are looked for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import snowballstemmer
+from django.db import connection
+from django.utils.html import escape
+from django.utils.safestring import SafeString, mark_safe
+
+if TYPE_CHECKING:
+    from blog.models import BlogPage, BlogPageQuerySet
+
+LONGEST_QUERY = 100
+EXCERPT = 220  # characters
+WORD = re.compile(r"\w+")
+STEMMERS = {name: snowballstemmer.stemmer(name) for name in ("russian", "english")}
+
+
+def clean(query: str) -> str:
+    """Return the words of a query; signs mean nothing."""
+    return " ".join(WORD.findall(query.replace("_", " ")))[:LONGEST_QUERY].strip()
+
+
+@lru_cache(maxsize=20_000)
+def stem(word: str) -> str:
+    word = word.lower().replace("ё", "е")
+    return STEMMERS["english" if word.isascii() else "russian"].stemWord(word)
+
+
+def stems_to_index(text: str) -> str:
+    if connection.vendor == "postgresql":
+        return ""
+    return " ".join(stem(word) for word in WORD.findall(text))
+
+
+def find(posts: BlogPageQuerySet, query: str) -> Any:
+    """Return the posts that hold all words of the query in any form, the best first."""
+    if connection.vendor != "postgresql":
+        query = " ".join(stem(word) for word in query.split())
+    return posts.search(query, operator="and")
+
+
+# --- What is shown of a find ------------------------------------------------------------------
+
+
+def add_excerpts(posts: Iterable[BlogPage], query: str) -> None:
+    """Give each post a title and an excerpt in which the found words are marked."""
+    stems = {stem(word) for word in query.split()}
+    for post in posts:
+        post.marked_title = mark(post.title, stems)
+        post.excerpt = mark(cut_out(f"{post.lead} {flatten(post)}", stems), stems)
+
+
+def flatten(post: BlogPage) -> str:
+    from blog.reading import collect_text
+
+    return re.sub(r"\s+", " ", collect_text(post.body))
+
+
+def cut_out(text: str, stems: set[str]) -> str:
+    """Return the part of the text around the first found word, cut between words."""
+    first = next((m.start() for m in WORD.finditer(text) if stem(m[0]) in stems), 0)
+    start = 0 if first < EXCERPT // 2 else text.rfind(" ", 0, first - EXCERPT // 3) + 1
+    end = len(text) if len(text) <= start + EXCERPT else text.rfind(" ", start, start + EXCERPT)
+    part = text[start : end if end > start else start + EXCERPT]
+    return f"{'… ' if start else ''}{part}{' …' if end < len(text) else ''}"
+
+
+def mark(text: str, stems: set[str]) -> SafeString:
+    pieces, done = [], 0
+    for match in WORD.finditer(text):
+        if stem(match[0]) in stems:
+            pieces += [escape(text[done : match.start()]), f"<mark>{escape(match[0])}</mark>"]
+            done = match.end()
+    return mark_safe("".join([*pieces, escape(text[done:])]))

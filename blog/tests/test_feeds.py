@@ -1,0 +1,51 @@
+"""Feeds of the blog."""
+
+from __future__ import annotations
+
+from datetime import date
+from xml.etree import ElementTree
+
+import pytest
+
+from blog.tests.posts import make_post
+
+pytestmark = pytest.mark.django_db
+
+ATOM = "{http://www.w3.org/2005/Atom}"
+
+
+@pytest.fixture(autouse=True)
+def posts():
+    make_post("Older & wiser", published_on=date(2026, 5, 1))
+    make_post("Newer", published_on=date(2026, 5, 2))
+    make_post("Draft").unpublish()
+    make_post("Другая", language="ru", slug="drugaya")
+
+
+def test_rss_lists_the_newest_first(browser):
+    response = browser().get("/blog/feed/")
+    assert response["Content-Type"].startswith("application/rss+xml")
+    items = ElementTree.fromstring(response.content).findall("channel/item")
+    assert [item.findtext("title") for item in items] == ["Newer", "Older & wiser"]
+    assert items[0].findtext("link") == "http://testserver/blog/newer/"
+    assert items[0].findtext("pubDate") == "Sat, 02 May 2026 12:00:00 +0300"
+
+
+def test_atom_says_the_same(browser):
+    response = browser().get("/blog/feed/atom/")
+    assert response["Content-Type"].startswith("application/atom+xml")
+    entries = ElementTree.fromstring(response.content).findall(f"{ATOM}entry")
+    assert [entry.findtext(f"{ATOM}title") for entry in entries] == ["Newer", "Older & wiser"]
+
+
+def test_each_language_has_its_own(browser):
+    feed = ElementTree.fromstring(browser().get("/ru/blog/feed/").content)
+    assert feed.findtext("channel/language") == "ru"
+    assert [title.text for title in feed.findall("channel/item/title")] == ["Другая"]
+
+
+def test_pages_name_them(browser):
+    for page in ("/blog/", "/blog/newer/"):
+        html = browser().get(page).text
+        assert 'type="application/rss+xml" title="Blog (RSS)" href="/blog/feed/"' in html
+        assert 'href="/blog/feed/atom/"' in html

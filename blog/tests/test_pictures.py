@@ -1,0 +1,76 @@
+"""Pictures of posts: formats, sizes, and who makes them."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from wagtail.images.models import Image, Rendition
+
+from blog.tasks import make_pictures
+from blog.tests.posts import make_post
+from home.examples.pictures import draw_picture
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def post():
+    picture = Image.objects.create(title="Sea", file=draw_picture(1, "sea.jpg"))
+    return make_post(image=picture)
+
+
+def test_every_picture_has_two_formats_sizes_and_its_shape(browser, post):
+    for page in ("/", "/blog/", post.url):
+        for picture in re.findall(r"<picture>.*?</picture>", browser().get(page).text):
+            assert 'type="image/avif"' in picture
+            assert re.search(r'<img[^>]*\bsrcset="[^"]+\.webp \d+w', picture)
+            assert re.search(r'sizes="[^"]+"', picture)
+            assert re.search(r'\bwidth="\d+"', picture)
+            assert re.search(r'\bheight="\d+"', picture)
+            assert re.search(r'\balt="', picture)
+
+
+def test_first_picture_comes_at_once_and_others_when_they_are_near(browser, post):
+    make_post("Older", image=post.image, published_on="2020-01-01")
+    first, second = re.findall(r"<picture>.*?</picture>", browser().get("/blog/").text)
+    assert 'fetchpriority="high"' in first
+    assert "lazy" not in first
+    assert 'loading="lazy"' in second
+
+
+def test_worker_makes_them_before_the_first_reader(browser, post):
+    make_pictures(post.pk)
+    made = Rendition.objects.count()
+    assert made
+    for page in ("/", "/blog/", post.url):
+        browser().get(page)
+    assert Rendition.objects.count() == made
+
+
+def test_post_that_is_gone_does_not_hinder_the_worker(post):
+    pk = post.pk
+    post.delete()
+    make_pictures(pk)
+
+
+def test_publishing_asks_a_worker(post, monkeypatch, django_capture_on_commit_callbacks):
+    asked = []
+    monkeypatch.setattr("blog.tasks.async_task", lambda *args, **options: asked.append(args))
+    with django_capture_on_commit_callbacks(execute=True):
+        post.save_revision().publish()
+    assert asked == [("blog.tasks.make_pictures", post.pk)]
+
+
+def test_queue_that_is_away_hinders_no_publication(
+    post, monkeypatch, django_capture_on_commit_callbacks
+):
+    def fail(*args: object, **options: object) -> None:
+        raise ConnectionError
+
+    monkeypatch.setattr("blog.tasks.async_task", fail)
+    with django_capture_on_commit_callbacks(execute=True):
+        post.title = "New"
+        post.save_revision().publish()
+    post.refresh_from_db()
+    assert post.title == "New"

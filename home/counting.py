@@ -1,0 +1,128 @@
+"""How many mailings and clients there are, without counting them when somebody asks.
+
+Triggers of the database write every change of a client, a mailing or an owner into `Change`,
+whoever makes it and however many rows at once. `settle` sums the changes up into `Total`: pages
+do so for a few, a worker for all of them every minute. Nobody waits for a row that counts
+everything, and what it costs follows what changed, not what there is.
+
+A client counts by address, once whatever its case and however many owners have it. `Address` keeps
+how many clients have each one, by a digest: addresses lie in one table only.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from hashlib import blake2b
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, transaction
+
+from home.models import Address, Change, Total
+from home.triggers import are_installed, drop_triggers, make_triggers
+
+MAILINGS, ACTIVE, CLIENTS = NAMES = ("mailings", "active", "clients")
+STEP = 5_000  # changes that one transaction sums up
+
+# What there is when counting begins, as changes.
+FIRST_CHANGES = """
+INSERT INTO home_change (name, address, amount)
+SELECT 'clients', email, 1 FROM mailings_client
+UNION ALL SELECT 'mailings', '', COUNT(*) FROM mailings_mailing
+UNION ALL SELECT 'active', '', COUNT(*) FROM mailings_mailing m
+    JOIN accounts_user u ON u.id = m.owner_id
+    WHERE m.is_active AND m.status <> 'finished' AND u.is_active
+"""
+
+
+def read_totals() -> dict[str, int]:
+    """Return the numbers, with the latest changes as far as they are few."""
+    settle_step()
+    totals = dict(Total.objects.values_list("name", "value"))
+    return {name: totals.get(name, 0) for name in NAMES}
+
+
+def settle(seconds: float = 20) -> None:
+    """Sum up everything that changed, or as much as there is time for."""
+    end = time.monotonic() + seconds
+    while settle_step() and time.monotonic() < end:
+        pass
+
+
+def settle_step() -> bool:
+    """Sum up the oldest changes; return whether there were any."""
+    if not Change.objects.exists():
+        return False
+    with transaction.atomic():
+        if not take_turn():
+            return False
+        changes = list(Change.objects.order_by("pk")[:STEP])
+        add_to_totals(changes)
+        Change.objects.filter(pk__in=[change.pk for change in changes]).delete()
+    return bool(changes)
+
+
+def take_turn() -> bool:
+    """Be the only one to sum up; whoever comes meanwhile does without."""
+    Total.objects.bulk_create([Total(name=name) for name in NAMES], ignore_conflicts=True)
+    turn = Total.objects.filter(name=CLIENTS)
+    if connection.features.has_select_for_update_skip_locked:
+        turn = turn.select_for_update(skip_locked=True)
+    return turn.first() is not None
+
+
+def add_to_totals(changes: list[Change]) -> None:
+    sums: Counter[str] = Counter()
+    addresses: Counter[UUID] = Counter()
+    for change in changes:
+        if change.name == CLIENTS:
+            addresses[digest(change.address)] += change.amount
+        else:
+            sums[change.name] += change.amount
+    sums[CLIENTS] = change_addresses({key: n for key, n in addresses.items() if n})
+    for total in Total.objects.filter(name__in=[name for name, n in sums.items() if n]):
+        total.value += sums[total.name]
+        total.save(update_fields=["value"])
+
+
+def change_addresses(amounts: dict[UUID, int]) -> int:
+    """Change how many clients have these addresses; return by how many addresses more are in use."""
+    before = {row.pk: row.clients for row in Address.objects.filter(pk__in=list(amounts))}
+    after = {key: before.get(key, 0) + amount for key, amount in amounts.items()}
+    Address.objects.bulk_create(
+        [Address(pk=key, clients=number) for key, number in sorted(after.items()) if number],
+        update_conflicts=True,
+        unique_fields=["digest"],
+        update_fields=["clients"],
+    )
+    Address.objects.filter(pk__in=[key for key, number in after.items() if not number]).delete()
+    return sum(after[key] > 0 for key in after) - sum(number > 0 for number in before.values())
+
+
+def digest(address: str) -> UUID:
+    return UUID(bytes=blake2b(address.lower().encode(), digest_size=16).digest())
+
+
+# --- When the database is made or changed -----------------------------------------------------
+
+
+def begin(**signal: Any) -> None:
+    """Install the triggers where they are missing, and count what there is, once."""
+    tables = connection.introspection.table_names()
+    if Change._meta.db_table not in tables or are_installed():
+        return
+    with transaction.atomic():
+        make_triggers()
+        for model in (Change, Address, Total):
+            model.objects.all().delete()
+        with connection.cursor() as cursor:
+            cursor.execute(FIRST_CHANGES)
+    while settle_step():
+        pass
+
+
+def pause(plan: list[Any], **signal: Any) -> None:
+    """Take the triggers away while SQLite rebuilds tables, which it cannot do beside them."""
+    if plan and connection.vendor == "sqlite":
+        drop_triggers()

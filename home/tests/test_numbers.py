@@ -1,0 +1,133 @@
+"""The numbers of the home page: exact, and no dearer when there is more to count."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from conftest import make_client, make_mailing
+from home import counting
+from home.models import Address, Change, Total
+from home.triggers import are_installed, drop_triggers
+from mailings.models import Client, Mailing
+
+pytestmark = pytest.mark.django_db
+
+
+def numbers() -> tuple[int, int, int]:
+    counting.settle()
+    totals = counting.read_totals()
+    return totals["mailings"], totals["active"], totals["clients"]
+
+
+def add_clients(owner, number: int) -> None:
+    Client.objects.bulk_create(
+        Client(owner=owner, email=f"c{n}@example.com", full_name="C") for n in range(number)
+    )
+
+
+class TestClients:
+    def test_an_address_counts_once(self, owner, stranger):
+        """I1: the number of unique clients."""
+        make_client(owner, "ivan@example.com")
+        make_client(stranger, "Ivan@Example.com")
+        make_client(owner, "anna@example.com")
+        assert numbers()[2] == 2
+
+    def test_it_counts_until_its_last_client_goes(self, owner, stranger):
+        first = make_client(owner, "ivan@example.com")
+        second = make_client(stranger, "ivan@example.com")
+        first.delete()
+        assert numbers()[2] == 1
+        second.delete()
+        assert numbers()[2] == 0
+        assert not Address.objects.exists()
+
+    def test_change_of_address(self, owner):
+        client = make_client(owner, "ivan@example.com")
+        make_client(owner, "anna@example.com")
+        client.email = "petr@example.com"
+        client.save()
+        assert numbers()[2] == 2
+        Client.objects.update(full_name="Other")
+        assert not Change.objects.exists()
+
+    def test_many_at_once_and_a_user_with_all_of_theirs(self, owner, stranger):
+        add_clients(owner, 700)
+        add_clients(stranger, 500)
+        assert numbers()[2] == 700
+        type(owner).objects.filter(pk=owner.pk).delete()
+        assert numbers()[2] == 500
+
+    def test_letters_of_any_alphabet(self, owner, stranger):
+        make_client(owner, "иван@пример.рф")
+        make_client(stranger, "ИВАН@пример.рф")
+        assert numbers()[2] == 1
+
+
+class TestMailings:
+    def test_switch_end_and_block(self, owner, manager):
+        """I1: the number of mailings in all and of active ones."""
+        first, second = make_mailing(owner), make_mailing(owner)
+        assert numbers()[:2] == (2, 2)
+        first.switch_off(by=owner)
+        assert numbers()[:2] == (2, 1)
+        Mailing.objects.filter(pk=second.pk).update(status="finished")
+        assert numbers()[:2] == (2, 0)
+        Mailing.objects.update(status="created", is_active=True)
+        assert numbers()[:2] == (2, 2)
+        type(owner).objects.filter(pk=owner.pk).update(is_active=False)
+        assert numbers()[:2] == (2, 0)
+        type(owner).objects.filter(pk=owner.pk).update(is_active=True)
+        first.delete()
+        assert numbers()[:2] == (1, 1)
+
+    def test_they_are_what_counting_says(self, owner, stranger):
+        for user in (owner, stranger):
+            for active in (True, False):
+                make_mailing(user, is_active=active)
+        stranger.is_active = False
+        stranger.save()
+        assert numbers()[:2] == (Mailing.objects.count(), Mailing.objects.active().count())
+
+
+class TestCost:
+    def test_it_does_not_follow_the_tables(self, owner):
+        """No statement reads clients or mailings, however many there are."""
+        add_clients(owner, 300)
+        counting.settle()
+        with CaptureQueriesContext(connection) as queries:
+            counting.read_totals()
+        assert len(queries) == 2
+        assert "mailings_" not in str(queries.captured_queries)
+
+    def test_a_page_sums_up_few_changes_and_a_worker_the_rest(self, owner, monkeypatch):
+        monkeypatch.setattr(counting, "STEP", 10)
+        add_clients(owner, 35)
+        assert counting.read_totals()["clients"] == 10
+        counting.settle()
+        assert counting.read_totals()["clients"] == 35
+
+
+class TestInstalling:
+    def test_what_was_there_before_is_counted_once(self, owner, stranger):
+        drop_triggers()
+        for model in (Change, Address, Total):
+            model.objects.all().delete()
+        make_client(owner, "ivan@example.com")
+        make_client(stranger, "IVAN@example.com")
+        make_mailing(owner)
+        assert not are_installed()
+        for _ in range(2):
+            counting.begin()
+            assert numbers() == (1, 1, 1)
+        make_client(owner, "anna@example.com")
+        assert numbers() == (1, 1, 2)
+
+    def test_migrations_of_sqlite_go_without_triggers(self):
+        """SQLite cannot rebuild a table that triggers of others name."""
+        counting.pause(plan=[])
+        assert are_installed()
+        counting.pause(plan=["something"])
+        assert are_installed() == (connection.vendor != "sqlite")

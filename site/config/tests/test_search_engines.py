@@ -1,0 +1,148 @@
+"""What pages tell search engines and those who share them."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import date
+from xml.etree import ElementTree
+
+import pytest
+from django.core.files.images import ImageFile
+from wagtail.images.models import Image
+from wagtail.models import PageViewRestriction
+
+from blog.snippets import Author
+from blog.tests.posts import get_blog, make_post
+from config.structured_data import as_script
+from config.tests.test_language import make_translated_post
+from home.examples.pictures import draw_picture
+
+pytestmark = pytest.mark.django_db
+
+HOST = "http://testserver"
+SITEMAP = "{http://www.sitemaps.org/schemas/sitemap/0.9}"
+
+
+def meta(html: str, name: str) -> str | None:
+    found = re.search(rf'<meta (?:property|name)="{name}" content="([^"]*)">', html)
+    return found and found[1]
+
+
+def canonical(html: str) -> list[str]:
+    return re.findall(r'<link rel="canonical" href="([^"]+)">', html)
+
+
+def structured(html: str) -> dict[str, dict]:
+    [script] = re.findall(r'<script type="application/ld\+json">(.*?)</script>', html)
+    return {thing["@type"]: thing for thing in json.loads(script)["@graph"]}
+
+
+class TestCanonical:
+    @pytest.mark.parametrize(
+        ("address", "expected"),
+        [
+            ("/", "/"),
+            ("/?utm_source=x", "/"),
+            ("/blog/", "/blog/"),
+            ("/blog/?page=1", "/blog/"),
+            ("/blog/how-to-write/?utm_source=x", "/blog/how-to-write/"),
+            ("/ru/blog/", "/ru/blog/"),
+        ],
+    )
+    def test_each_page_has_one(self, browser, address, expected):
+        make_post()
+        assert canonical(browser().get(address).text) == [f"{HOST}{expected}"]
+
+    def test_pages_of_a_list_have_their_own(self, browser, monkeypatch):
+        monkeypatch.setattr("blog.models.BlogIndexPage.posts_per_page", 1)
+        make_post("One")
+        make_post("Two")
+        assert canonical(browser().get("/blog/?page=2").text) == [f"{HOST}/blog/?page=2"]
+
+
+class TestSharing:
+    def test_post_with_a_picture(self, browser):
+        picture = Image.objects.create(
+            title="Sea", description="A calm sea", file=ImageFile(draw_picture(1, "sea.jpg"))
+        )
+        make_post("Tea", lead='On "tea"', image=picture, published_on=date(2026, 5, 9))
+        html = browser().get("/blog/tea/").text
+        assert meta(html, "og:type") == "article"
+        assert meta(html, "og:title") == "Tea"
+        assert meta(html, "og:description") == "On &quot;tea&quot;"
+        assert meta(html, "og:url") == f"{HOST}/blog/tea/"
+        assert meta(html, "og:image").endswith(".jpg")
+        assert meta(html, "og:image:alt") == "A calm sea"
+        assert meta(html, "article:published_time") == "2026-05-09"
+        assert meta(html, "twitter:card") == "summary_large_image"
+
+    @pytest.mark.parametrize(("address", "language"), [("/", "en"), ("/ru/blog/", "ru")])
+    def test_pages_without_one_share_that_of_the_site(self, browser, address, language):
+        html = browser().get(address).text
+        assert meta(html, "og:image") == f"{HOST}/static/img/share-{language}.png"
+
+
+class TestStructuredData:
+    def test_post(self, browser):
+        author = Author.objects.create(name="Anna", slug="anna", locale=get_blog().locale)
+        make_post("Tea </script>", slug="tea", author=author, published_on=date(2026, 5, 9))
+        things = structured(browser().get("/blog/tea/").text)
+        posting = things["BlogPosting"]
+        assert posting["headline"] == "Tea </script>"
+        assert posting["datePublished"] == "2026-05-09"
+        assert posting["author"]["url"] == f"{HOST}/blog/author/anna/"
+        assert posting["publisher"]["@id"] == things["Organization"]["@id"]
+        trail = [item["item"] for item in things["BreadcrumbList"]["itemListElement"]]
+        assert trail == [f"{HOST}/", f"{HOST}/blog/", f"{HOST}/blog/tea/"]
+
+    def test_home(self, browser):
+        things = structured(browser().get("/").text)
+        assert things["Organization"]["name"] == "Vestnik"
+        assert "BreadcrumbList" not in things
+
+    def test_text_cannot_end_the_script(self):
+        assert "</script><" not in as_script([{"name": "</script><b>"}])
+
+
+class TestSitemap:
+    def locations(self, browser) -> list[str]:
+        tree = ElementTree.fromstring(browser().get("/sitemap.xml").content)
+        return [url.text.removeprefix(HOST) for url in tree.iter(f"{SITEMAP}loc")]
+
+    def test_it_lists_all_languages(self, browser):
+        make_translated_post()
+        assert self.locations(browser) == [
+            "/",
+            "/blog/",
+            "/blog/tea/",
+            "/ru/",
+            "/ru/blog/",
+            "/ru/blog/chai/",
+        ]
+        text = browser().get("/sitemap.xml").text
+        assert f'hreflang="ru" href="{HOST}/ru/blog/chai/"' in text
+
+    def test_what_strangers_do_not_see_is_not_in_it(self, browser):
+        make_post("Draft").unpublish()
+        private = make_post("Private")
+        PageViewRestriction.objects.create(page=private, restriction_type="login")
+        assert not [
+            place for place in self.locations(browser) if "draft" in place or "private" in place
+        ]
+
+    def test_many_posts_cost_no_more_queries(self, browser, django_assert_max_num_queries):
+        for number in range(8):
+            make_post(f"Post {number}")
+        browser().get("/sitemap.xml")
+        with django_assert_max_num_queries(8):
+            browser().get("/sitemap.xml")
+
+
+def test_robots(browser):
+    response = browser().get("/robots.txt")
+    assert response["Content-Type"].startswith("text/plain")
+    assert f"Sitemap: {HOST}/sitemap.xml" in response.text
+    assert "Disallow: /admin/" in response.text
+    # Sign-up is for strangers, and they may find it.
+    assert "/accounts/" not in response.text
