@@ -18,6 +18,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.utils.formats import number_format
+from django.utils.functional import cached_property
 from django.utils.html import escape
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext_lazy as _
@@ -342,6 +343,16 @@ class BlogPage(PublicPageMixin, Page):
             "number": number_format(self.reading_minutes)
         }
 
+    # Read once for a page that names them in several places.
+
+    @cached_property
+    def own_tags(self) -> list[Tag]:
+        return list(self.tags.all())
+
+    @cached_property
+    def own_categories(self) -> list[Category]:
+        return list(self.categories.all())
+
     def get_related_posts(self) -> list[BlogPage]:
         """Return what the editors chose, filled up with what shares most tags and categories."""
         chosen_ids = [row.post_id for row in self.chosen_posts.all()]
@@ -355,8 +366,8 @@ class BlogPage(PublicPageMixin, Page):
         return related
 
     def find_alike(self, posts: BlogPageQuerySet) -> BlogPageQuerySet:
-        tags = [item.tag_id for item in self.tagged_items.all()]
-        categories = [category.pk for category in self.categories.all()]
+        tags = [tag.pk for tag in self.own_tags]
+        categories = [category.pk for category in self.own_categories]
         alike = Count("tagged_items", Q(tagged_items__tag__in=tags), distinct=True) + Count(
             "categories", Q(categories__in=categories), distinct=True
         )
@@ -367,18 +378,19 @@ class BlogPage(PublicPageMixin, Page):
         return {
             **super().get_context(request, *args, **kwargs),
             "views": views,
-            "blog": self.get_parent(),
-            "categories": self.categories.all(),
-            "tags": self.tags.all(),
+            "blog": self.trail[-2],
+            "categories": self.own_categories,
+            "tags": self.own_tags,
             "related": self.get_related_posts(),
         }
 
-    def describe_for_sharing(self) -> dict[str, Any]:
+    @cached_property
+    def share(self) -> dict[str, Any]:
         share = {
-            **super().describe_for_sharing(),
+            **super().share,
             "type": "article",
             "published": self.published_on.isoformat(),
-            "tags": [tag.name for tag in self.tags.all()],
+            "tags": [tag.name for tag in self.own_tags],
         }
         if self.image:
             picture = get_rendition_or_not_found(self.image, "fill-1200x630|format-jpeg")
@@ -386,8 +398,7 @@ class BlogPage(PublicPageMixin, Page):
         return share
 
     def describe_for_search_engines(self) -> list[dict[str, Any]]:
-        share = self.describe_for_sharing()
-        posting = structured_data.blog_posting(self, share, absolute)
+        posting = structured_data.blog_posting(self, absolute)
         return [*super().describe_for_search_engines(), posting]
 
     def serve(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:

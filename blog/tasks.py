@@ -26,7 +26,7 @@ def make_pictures(pk: int) -> None:
     post = BlogPage.objects.filter(pk=pk).first()
     if post is None:
         return
-    post.describe_for_sharing()
+    post.describe_for_search_engines()
     post.body.render_as_block({"page": post})
     if post.image:
         render_to_string("blog/post_picture.html", {"page": post})

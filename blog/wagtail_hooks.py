@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.utils.translation import gettext_lazy as _
 from wagtail.snippets.models import register_snippet
+from wagtail.snippets.views.chooser import SnippetChooserViewSet
 from wagtail.snippets.views.snippets import SnippetViewSet, SnippetViewSetGroup
 
 from blog.snippets import Author, Category
 
 
+class ChooserViewSet(SnippetChooserViewSet):
+    """A chooser that makes nothing: it has no form for it, and Wagtail's address for it fails."""
+
+    def get_urlpatterns(self) -> list[Any]:
+        return [one for one in super().get_urlpatterns() if one.name != "create"]
+
+
 class CategoryViewSet(SnippetViewSet):
     model = Category
     icon = "folder-open-inverse"
+    chooser_viewset_class = ChooserViewSet
     list_display = ["name", "slug"]
     search_fields = ["name"]
     copy_view_enabled = False
@@ -20,6 +31,7 @@ class CategoryViewSet(SnippetViewSet):
 class AuthorViewSet(SnippetViewSet):
     model = Author
     icon = "user"
+    chooser_viewset_class = ChooserViewSet
     list_display = ["name", "role"]
     search_fields = ["name"]
     copy_view_enabled = False

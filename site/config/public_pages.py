@@ -34,7 +34,7 @@ class PublicPageMixin(CachedPageMixin):
             "alternates": self.find_alternates() if request.path == self.url else {},
             "x_default": absolute(self.x_default),
             "trail": self.trail,
-            "share": self.describe_for_sharing(),
+            "share": self.share,
             "structured": self.describe_for_search_engines(),
         }
 
@@ -69,7 +69,8 @@ class PublicPageMixin(CachedPageMixin):
         """Return the pages above this one and the page itself, from the home page down."""
         return [page for page in self.get_ancestors(inclusive=True) if page.depth > 1]
 
-    def describe_for_sharing(self) -> dict[str, Any]:
+    @cached_property
+    def share(self) -> dict[str, Any]:
         return {
             "type": "website",
             "title": self.seo_title or self.title,

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.templatetags.static import static
 from django.utils.safestring import SafeString, mark_safe
-from django.utils.translation import gettext
+from django.utils.translation import get_language, gettext
 
 # What could end the script element or begin another (https://www.w3.org/TR/json-ld11/#html-content-model).
 ESCAPES = {ord("<"): "\\u003C", ord(">"): "\\u003E", ord("&"): "\\u0026"}
@@ -37,21 +37,21 @@ def breadcrumbs(places: list[tuple[str, str]]) -> dict[str, Any]:
     return {"@type": "BreadcrumbList", "itemListElement": items}
 
 
-def blog_posting(post: Any, share: dict[str, Any], absolute: Any) -> dict[str, Any]:
+def blog_posting(post: Any, absolute: Any) -> dict[str, Any]:
     author = {"@type": "Organization", "@id": absolute("/#organization")}
     if post.author:
-        place = f"{post.get_parent().url}author/{post.author.slug}/"
+        place = f"{post.trail[-2].url}author/{post.author.slug}/"
         author = {"@type": "Person", "name": post.author.name, "url": absolute(place)}
     return {
         "@type": "BlogPosting",
         "headline": post.title,
-        "description": share["description"],
-        "image": share["image"],
+        "description": post.share["description"],
+        "image": post.share["image"],
         "datePublished": post.published_on.isoformat(),
         "dateModified": (post.last_published_at or post.published_on).isoformat(),
         "author": author,
         "publisher": {"@id": absolute("/#organization")},
         "mainEntityOfPage": absolute(post.url or "/"),
-        "inLanguage": post.locale.language_code,
-        "keywords": share["tags"],
+        "inLanguage": get_language(),
+        "keywords": post.share["tags"],
     }
