@@ -104,9 +104,7 @@ class TestApproval:
 
     def decide(self, browser, editor: User, post: BlogPage, action: str, comment: str) -> int:
         [state] = TaskState.objects.filter(status="in_progress")
-        address = reverse(
-            "wagtailadmin_pages:workflow_action", args=(post.pk, action, state.task_id)
-        )
+        address = reverse("wagtailadmin_pages:workflow_action", args=(post.pk, action, state.pk))
         return browser(editor).post(address, {"comment": comment}).status_code
 
     def test_second_editor_approves_and_it_is_published(self, browser, editor, other_editor):
