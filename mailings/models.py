@@ -579,6 +579,8 @@ class Attempt(models.Model):
 
     # What a run adds up to: the first is the sum of the others once it is done.
     SUMS = ("planned", "accepted", "rejected", "skipped", "unknown")
+    # And those of the accepted ones that deserve a second look.
+    ALL_SUMS = (*SUMS, "doubtful")
 
     mailing = models.ForeignKey(
         Mailing, on_delete=models.CASCADE, related_name="attempts", verbose_name=_("mailing")
@@ -671,6 +673,12 @@ class Attempt(models.Model):
         transaction.on_commit(tasks.ring)
 
 
+class DeliveryQuerySet(models.QuerySet):
+    def doubtful(self) -> DeliveryQuerySet:
+        """Return accepted letters that may have arrived more than once."""
+        return self.filter(status=Delivery.Status.ACCEPTED, doubts__gt=0)
+
+
 class Delivery(models.Model):
     """What happened to one recipient of one run: the ledger."""
 
@@ -713,6 +721,8 @@ class Delivery(models.Model):
     code = models.PositiveSmallIntegerField(_("code"), null=True, blank=True)
     response = models.CharField(_("mail server's reply"), max_length=500, blank=True)
     updated_at = models.DateTimeField(_("changed"), default=timezone.now)
+
+    objects = DeliveryQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("delivery")

@@ -183,7 +183,7 @@ def statistics(attempts: AttemptQuerySet) -> dict[str, Any]:
         successes=Count("pk", filter=Q(status=Attempt.Status.SUCCESS)),
         failures=Count("pk", filter=Q(status=Attempt.Status.FAILURE)),
         last=Max("started_at"),
-        **{name: Sum(name, default=0) for name in (*Attempt.SUMS, "doubtful")},
+        **{name: Sum(name, default=0) for name in Attempt.ALL_SUMS},
     )
     return {**numbers, **shares({name: numbers[name] for name in Attempt.SUMS})}
 
@@ -219,7 +219,7 @@ def with_sums(mailings: QuerySet[Mailing]) -> QuerySet[Mailing]:
     return mailings.annotate(
         runs=Count("attempts"),
         last_run_at=Max("attempts__started_at"),
-        **{name: Sum(f"attempts__{name}", default=0) for name in (*Attempt.SUMS, "doubtful")},
+        **{name: Sum(f"attempts__{name}", default=0) for name in Attempt.ALL_SUMS},
     )
 
 

@@ -232,14 +232,13 @@ def close_run(attempt_id: int, now: datetime) -> bool:
             setattr(attempt, name, by_status.get(name, 0))
         attempt.planned = sum(by_status.values())
         accepted = attempt.deliveries.filter(status=Delivery.Status.ACCEPTED)
-        attempt.doubtful = accepted.filter(doubts__gt=0).count() if attempt.doubtful else 0
+        attempt.doubtful = attempt.deliveries.doubtful().count() if attempt.doubtful else 0
         attempt.status = _verdict(attempt)
         attempt.finished_at = now
         if attempt.status == Attempt.Status.SUCCESS:
             last = accepted.order_by("-pk").values_list("response", flat=True).first()
             attempt.server_response = last or ""
-        fields = ["status", "finished_at", "server_response", "doubtful", *Attempt.SUMS]
-        attempt.save(update_fields=fields)
+        attempt.save(update_fields=["status", "finished_at", "server_response", *Attempt.ALL_SUMS])
         mailing = attempt.mailing
         mailing.plan(now)
         mailing.save(update_fields=["next_run_at", "status"])

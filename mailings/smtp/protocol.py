@@ -110,10 +110,6 @@ class ReplyReader:
 
     def feed(self, data: bytes) -> list[Reply]:
         """Return the replies that `data` completes."""
-        if not self._buffer and not self._lines and data.find(b"\n") == len(data) - 1:
-            reply, is_last = parse_line(data[:-1])  # A single line, as most replies are.
-            if reply and is_last:
-                return [reply]
         lines = (self._buffer + data).split(b"\n")
         self._buffer = lines.pop()
         replies: list[Reply] = []

@@ -88,7 +88,7 @@ class DoubtfulFilterSet(DeliveryFilterSet):
     )
 
     def only_doubtful(self, rows: QuerySet[Delivery], name: str, value: str) -> QuerySet[Delivery]:
-        return rows.filter(status=Status.ACCEPTED, doubts__gt=0)
+        return rows.doubtful()
 
 
 class AttemptView(AttemptMixin, ListingMixin, ReportView):

@@ -35,8 +35,7 @@ from mailings.permissions import may_switch, sees_clients_of, sees_many_owners, 
 from mailings.views import owned
 
 SUM_LABELS = {
-    name: capfirst(Attempt._meta.get_field(name).verbose_name)
-    for name in (*Attempt.SUMS, "doubtful")
+    name: capfirst(Attempt._meta.get_field(name).verbose_name) for name in Attempt.ALL_SUMS
 }
 PICKER_SIZE = 20
 ATTEMPTS_PER_PAGE = 20
@@ -358,4 +357,4 @@ class FinishedMailingsView(owned.OwnedIndexMixin, ReportView):
         """Return which sums are shown: hardly ever may a letter have arrived twice."""
         mailings = self.get_owned_rows().finished()
         is_any = Attempt.objects.filter(mailing__in=mailings, doubtful__gt=0).exists()
-        return (*Attempt.SUMS, "doubtful") if is_any else Attempt.SUMS
+        return Attempt.ALL_SUMS if is_any else Attempt.SUMS
