@@ -7,8 +7,9 @@ from typing import Any
 from urllib.parse import quote
 
 from config import structured_data
+from config.addresses import absolute
 from config.page_cache import is_for_everybody
-from config.public_pages import PublicPageMixin, absolute
+from config.public_pages import PublicPageMixin
 from django.core.paginator import InvalidPage, Paginator
 from django.core.paginator import Page as PageOfPosts
 from django.db import models
@@ -398,7 +399,7 @@ class BlogPage(PublicPageMixin, Page):
         return share
 
     def describe_for_search_engines(self) -> list[dict[str, Any]]:
-        posting = structured_data.blog_posting(self, absolute)
+        posting = structured_data.blog_posting(self)
         return [*super().describe_for_search_engines(), posting]
 
     def serve(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:

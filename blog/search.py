@@ -1,4 +1,4 @@
-"""Search in posts: by stems, so that every form of a word finds all others.
+"""Search in posts: by stems, so that a word is found in its other forms.
 
 PostgreSQL stems by itself: its configuration `russian` takes words in Latin letters for English.
 SQLite's FTS5 knows no Russian, so there the stems are indexed beside the words (`BlogPage.stems`)
@@ -16,6 +16,8 @@ import snowballstemmer
 from django.db import connection
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
+
+from blog.reading import collect_text
 
 if TYPE_CHECKING:
     from blog.models import BlogPage, BlogPageQuerySet
@@ -62,8 +64,6 @@ def add_excerpts(posts: Iterable[BlogPage], query: str) -> None:
 
 
 def flatten(post: BlogPage) -> str:
-    from blog.reading import collect_text
-
     return re.sub(r"\s+", " ", collect_text(post.body))
 
 

@@ -24,6 +24,10 @@ class Filed(TranslatableMixin, index.Indexed, models.Model):
     )
 
     search_fields = [index.SearchField("name"), index.AutocompleteField("name")]
+    panels = [
+        TitleFieldPanel("name", targets=["slug"]),
+        FieldPanel("slug", widget=SlugInput),
+    ]
 
     class Meta(TranslatableMixin.Meta):
         abstract = True
@@ -53,11 +57,7 @@ class Category(Filed):
         _("lead"), max_length=300, blank=True, help_text=_("Stands above the list of its posts.")
     )
 
-    panels = [
-        TitleFieldPanel("name", targets=["slug"]),
-        FieldPanel("slug", widget=SlugInput),
-        "lead",
-    ]
+    panels = [*Filed.panels, "lead"]
 
     class Meta(Filed.Meta):
         verbose_name = _("category")
@@ -81,13 +81,7 @@ class Author(Filed):
         verbose_name=_("photo"),
     )
 
-    panels = [
-        TitleFieldPanel("name", targets=["slug"]),
-        FieldPanel("slug", widget=SlugInput),
-        "role",
-        "about",
-        "photo",
-    ]
+    panels = [*Filed.panels, "role", "about", "photo"]
 
     class Meta(Filed.Meta):
         verbose_name = _("author")

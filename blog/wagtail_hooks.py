@@ -19,22 +19,22 @@ class ChooserViewSet(SnippetChooserViewSet):
         return [one for one in super().get_urlpatterns() if one.name != "create"]
 
 
-class CategoryViewSet(SnippetViewSet):
+class FiledViewSet(SnippetViewSet):
+    chooser_viewset_class = ChooserViewSet
+    search_fields = ["name"]
+    copy_view_enabled = False
+
+
+class CategoryViewSet(FiledViewSet):
     model = Category
     icon = "folder-open-inverse"
-    chooser_viewset_class = ChooserViewSet
     list_display = ["name", "slug"]
-    search_fields = ["name"]
-    copy_view_enabled = False
 
 
-class AuthorViewSet(SnippetViewSet):
+class AuthorViewSet(FiledViewSet):
     model = Author
     icon = "user"
-    chooser_viewset_class = ChooserViewSet
     list_display = ["name", "role"]
-    search_fields = ["name"]
-    copy_view_enabled = False
 
 
 @register_snippet

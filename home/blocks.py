@@ -44,6 +44,13 @@ class NumbersBlock(blocks.StructBlock):
         template = "home/blocks/numbers.html"
 
 
+class SectionBlock(blocks.StructBlock):
+    """A part of the page that begins with a title and a line or two."""
+
+    title = blocks.CharBlock(label=_("title"), max_length=120)
+    lead = blocks.TextBlock(label=_("lead"), required=False, rows=2, max_length=300)
+
+
 class FeatureBlock(blocks.StructBlock):
     title = blocks.CharBlock(label=_("title"), max_length=80)
     text = blocks.TextBlock(label=_("text"), rows=3, max_length=300)
@@ -54,9 +61,7 @@ class FeatureBlock(blocks.StructBlock):
         label = _("Feature")
 
 
-class FeaturesBlock(blocks.StructBlock):
-    title = blocks.CharBlock(label=_("title"), max_length=120)
-    lead = blocks.TextBlock(label=_("lead"), required=False, rows=2, max_length=300)
+class FeaturesBlock(SectionBlock):
     features = blocks.ListBlock(FeatureBlock(), label=_("features"), min_num=1, max_num=12)
 
     class Meta:
@@ -73,9 +78,7 @@ class StepBlock(blocks.StructBlock):
         label = _("Step")
 
 
-class StepsBlock(blocks.StructBlock):
-    title = blocks.CharBlock(label=_("title"), max_length=120)
-    lead = blocks.TextBlock(label=_("lead"), required=False, rows=2, max_length=300)
+class StepsBlock(SectionBlock):
     steps = blocks.ListBlock(StepBlock(), label=_("steps"), min_num=2, max_num=6)
 
     class Meta:
@@ -93,9 +96,7 @@ class SayingBlock(blocks.StructBlock):
         label = _("Quote")
 
 
-class QuotesBlock(blocks.StructBlock):
-    title = blocks.CharBlock(label=_("title"), max_length=120)
-    lead = blocks.TextBlock(label=_("lead"), required=False, rows=2, max_length=300)
+class QuotesBlock(SectionBlock):
     quotes = blocks.ListBlock(SayingBlock(), label=_("quotes"), min_num=1, max_num=6)
 
     class Meta:

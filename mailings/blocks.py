@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
-from django.conf import settings
+from config.addresses import absolute
 from django.core.exceptions import ValidationError
 from django.utils.functional import cached_property
 from django.utils.html import strip_tags
@@ -140,7 +140,7 @@ class ImageBlock(blocks.StructBlock):
     ) -> dict[str, Any]:
         context = super().get_context(value, parent_context)
         if picture := value["picture"]:
-            context["src"] = urljoin(settings.SITE_URL, picture.file.url)
+            context["src"] = absolute(picture.file.url)
             context["width"] = min(picture.width or PICTURE_WIDTH, PICTURE_WIDTH)
         return context
 

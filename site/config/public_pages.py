@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urljoin
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -13,14 +12,10 @@ from django.utils.translation import get_language
 from wagtail.models import Page
 
 from config import structured_data
+from config.addresses import absolute
 from config.page_cache import CachedPageMixin
 
 SHARE_SIZE = (1200, 630)
-
-
-def absolute(address: str) -> str:
-    """Return an address with the host at which the site is known to others."""
-    return urljoin(f"{settings.SITE_URL}/", address)
 
 
 class PublicPageMixin(CachedPageMixin):
@@ -80,7 +75,7 @@ class PublicPageMixin(CachedPageMixin):
         }
 
     def describe_for_search_engines(self) -> list[dict[str, Any]]:
-        things = [structured_data.organization(absolute)]
+        things = [structured_data.organization()]
         if len(self.trail) > 1:
             places = [(page.title, absolute(page.url)) for page in self.trail]
             things.append(structured_data.breadcrumbs(places))

@@ -10,7 +10,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 from wagtail.models import Page, Site
 
-from config.public_pages import absolute
+from config.addresses import absolute
 
 # Kept from search engines: what is somebody's own, and pages made of what was typed.
 CLOSED = ["/admin/", "/dashboard/", "/u/", "/i18n/", "/blog/search/", "/*/blog/search/"]

@@ -9,6 +9,8 @@ from django.templatetags.static import static
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language, gettext
 
+from config.addresses import absolute
+
 # What could end the script element or begin another (https://www.w3.org/TR/json-ld11/#html-content-model).
 ESCAPES = {ord("<"): "\\u003C", ord(">"): "\\u003E", ord("&"): "\\u0026"}
 
@@ -18,7 +20,7 @@ def as_script(things: list[dict[str, Any]]) -> SafeString:
     return mark_safe(f'<script type="application/ld+json">{text.translate(ESCAPES)}</script>')
 
 
-def organization(absolute: Any) -> dict[str, Any]:
+def organization() -> dict[str, Any]:
     return {
         "@type": "Organization",
         "@id": absolute("/#organization"),
@@ -37,7 +39,7 @@ def breadcrumbs(places: list[tuple[str, str]]) -> dict[str, Any]:
     return {"@type": "BreadcrumbList", "itemListElement": items}
 
 
-def blog_posting(post: Any, absolute: Any) -> dict[str, Any]:
+def blog_posting(post: Any) -> dict[str, Any]:
     author = {"@type": "Organization", "@id": absolute("/#organization")}
     if post.author:
         place = f"{post.trail[-2].url}author/{post.author.slug}/"
