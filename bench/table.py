@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from itertools import zip_longest
 
 # What must be reached on two cores with everything on one machine.
 RATE, DJANGO, COST, GROWTH = 0.70, 12, 0.10, 0.85
@@ -130,11 +131,13 @@ def verdicts(rows: list[Row]) -> list[str]:
 
 def summaries(runs: list[list[str]]) -> list[str]:
     """Return for each target in how many of the runs it was met."""
-    lines = []
-    for same in zip(*runs, strict=True):
-        met = sum(not line.endswith("NOT MET") for line in same)
-        lines.append(f"met in {met} of {len(same)}: {same[-1].rpartition(': ')[0]}")
-    return lines
+    by_place = zip_longest(*runs)  # A run may lack the last lines of others.
+    targets = [[line for line in lines if line] for lines in by_place]
+    return [
+        f"met in {sum(not line.endswith('NOT MET') for line in same)} of {len(runs)}:"
+        f" {same[-1].rpartition(': ')[0]}"
+        for same in targets
+    ]
 
 
 def _line(row: Row, words: str, target: str, is_met: bool) -> str:

@@ -162,7 +162,7 @@ class Rota:
     """Whose turn it is, as one worker sees it."""
 
     # Seconds after which the order is read again; until then runs have their turn in a circle.
-    READ_AGAIN = 0.25
+    READ_AGAIN = 0.5
 
     def __init__(self, mailing_id: int | None) -> None:
         self.mailing_id = mailing_id
@@ -179,8 +179,11 @@ class Rota:
     def read_over(self, now: datetime) -> None:
         """Read which runs' windows are over: what is left of them is to be skipped."""
         over = self._runs().window_over(now)
-        Chunk.objects.filter(attempt__in=over.values("pk"), due_at__gt=now).update(due_at=now)
-        self._over = list(over.with_free_chunk(now))
+        ids = list(over.order_by().values_list("pk", flat=True))
+        self._over = []
+        if ids:
+            Chunk.objects.filter(attempt__in=ids, due_at__gt=now).update(due_at=now)
+            self._over = list(over.with_free_chunk(now))
 
     def take_chunk(
         self, worker: str, health: Health, now: datetime, ours: Sequence[int]

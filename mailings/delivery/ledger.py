@@ -118,23 +118,23 @@ def rows_of(chunk: Chunk) -> QuerySet[Delivery]:
 # A letter may go out while the client agrees, the mailing is on and not over, its run not paused,
 # its owner not blocked. Plain SQL: it runs for every few hundred letters. By a range of keys and without
 # LIMIT, and with the client as a value rather than a join: whatever the planner believes of
-# tables that grew a second ago, it walks two primary keys over these few rows.
+# tables that grew a second ago, it walks two primary keys over these few rows. No name means that
+# the client does not agree: as a condition PostgreSQL would look each client up twice.
 CLAIM = """
-    SELECT id, email, client_id, full_name, tries, response, updated_at FROM (
-        SELECT d.id, d.email, d.client_id, d.tries, d.response, d.updated_at,
-               (SELECT c.full_name FROM mailings_client c
-                 WHERE c.id = d.client_id AND c.unsubscribed_at IS NULL) AS full_name
-          FROM mailings_delivery d
-         WHERE d.id {which} AND d.attempt_id + 0 = %(attempt)s
-           AND (d.status = 'planned' OR (d.status = 'deferred' AND d.next_try_at <= %(now)s))
-           AND EXISTS (SELECT 1 FROM mailings_attempt a
-                         JOIN mailings_mailing m ON m.id = a.mailing_id
-                         JOIN accounts_user u ON u.id = m.owner_id
-                        WHERE a.id = %(attempt)s AND a.held_at IS NULL
-                          AND m.is_active AND u.is_active
-                          AND (m.ends_at IS NULL OR m.ends_at > %(now)s))
-        ) rows
-     WHERE full_name IS NOT NULL ORDER BY id
+    SELECT d.id, d.email, d.client_id,
+           (SELECT c.full_name FROM mailings_client c
+             WHERE c.id = d.client_id AND c.unsubscribed_at IS NULL),
+           d.tries, d.response, d.updated_at
+      FROM mailings_delivery d
+     WHERE d.id {which} AND d.attempt_id + 0 = %(attempt)s
+       AND (d.status = 'planned' OR (d.status = 'deferred' AND d.next_try_at <= %(now)s))
+       AND EXISTS (SELECT 1 FROM mailings_attempt a
+                     JOIN mailings_mailing m ON m.id = a.mailing_id
+                     JOIN accounts_user u ON u.id = m.owner_id
+                    WHERE a.id = %(attempt)s AND a.held_at IS NULL
+                      AND m.is_active AND u.is_active
+                      AND (m.ends_at IS NULL OR m.ends_at > %(now)s))
+     ORDER BY d.id
 """
 NEXT = CLAIM.format(which="BETWEEN %(first)s AND %(last)s")
 
@@ -145,13 +145,13 @@ def claim(chunk: Chunk, count: int, now: datetime) -> list[Claimed]:
     The chunk remembers how far it was claimed; an empty list means that its end is reached, or
     that somebody else took it over.
     """
-    rows: list[tuple] = []
+    rows: list[Claimed] = []
     while not rows and (first := max(chunk.first_id, chunk.claimed_to + 1)) <= chunk.last_id:
         chunk.claimed_to = min(first + count - 1, chunk.last_id)
         if not renew_lease(chunk, now):
             return []
         rows = _select(NEXT, chunk, now, first=first, last=chunk.claimed_to)
-    return [Claimed(*row) for row in rows]
+    return rows
 
 
 def still_allowed(chunk: Chunk, ids: Iterable[int], now: datetime) -> set[int]:
@@ -159,13 +159,14 @@ def still_allowed(chunk: Chunk, ids: Iterable[int], now: datetime) -> set[int]:
     numbers = ", ".join(map(str, map(int, ids)))
     if not numbers or not _mine(chunk).exists():
         return set()
-    return {row[0] for row in _select(CLAIM.format(which=f"IN ({numbers})"), chunk, now)}
+    return {row.id for row in _select(CLAIM.format(which=f"IN ({numbers})"), chunk, now)}
 
 
-def _select(statement: str, chunk: Chunk, now: datetime, **params: int) -> list[tuple]:
+def _select(statement: str, chunk: Chunk, now: datetime, **params: int) -> list[Claimed]:
     with connection.cursor() as cursor:
         cursor.execute(statement, {"attempt": chunk.attempt_id, "now": to_column(now), **params})
-        return cursor.fetchall()
+        rows = map(Claimed._make, cursor.fetchall())
+        return [row for row in rows if row.full_name is not None]
 
 
 def to_column(moment: datetime) -> Any:

@@ -169,6 +169,8 @@ class Skeleton:
             f"--{boundary}--".encode() + END,
         ]  # fmt: skip
         self._pattern = b"".join(parts)
+        gaps = {gap.rpartition(" ")[0] for gap in self._gaps if gap.endswith((" plain", " html"))}
+        self._in_bodies = [(field, f"{field} plain", f"{field} html") for field in sorted(gaps)]
         self._pick = itemgetter(*self._gaps)
 
     @classmethod
@@ -189,10 +191,10 @@ class Skeleton:
             "delivery_id": b"%x" % recipient.delivery_id,
             "unsubscribe_url": url.encode(),
         }
-        for field, value in (("client.full_name", name), ("client.email", email), (URL, url)):
-            values[field + " plain"], values[field + " html"] = encode_both(value)
+        words = {"client.full_name": name, "client.email": email, URL: url}
+        for field, plain, rich in self._in_bodies:
+            values[plain], values[rich] = encode_both(words[field])
         for field in self._in_subject:
-            words = {"client.full_name": name, "client.email": email, URL: url}
             values[field + " words"] = encode_words(words.get(field, self._company))
         return self._pattern % self._pick(values)
 

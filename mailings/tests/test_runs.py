@@ -153,6 +153,18 @@ class TestAudience:
         assert (run.status, run.accepted) == ("success", 30)
         assert len(set(server.recipients())) == len(server.letters) == 30
 
+    def test_the_last_fifth_comes_in_smaller_chunks(self, server, owner, monkeypatch):
+        monkeypatch.setattr(runs, "CHUNK_SIZE", 8)
+        monkeypatch.setattr(runs, "LAST_CHUNK_SIZE", 2)
+        due = make_due(owner, 23)
+        runs.open_due(timezone.now())
+        run = only_run(due)
+        keys = list(run.deliveries.order_by("pk").values_list("pk", flat=True))
+        ranges = run.chunks.order_by("first_id").values_list("first_id", "last_id")
+        chunks = [[key for key in keys if first <= key <= last] for first, last in ranges]
+        assert [len(chunk) for chunk in chunks] == [8, 8, 2, 2, 2, 1]
+        assert sum(chunks, []) == keys
+
 
 class TestStop:
     """D7: consent is read again in the very statement that claims a recipient."""
