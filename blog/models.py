@@ -8,7 +8,6 @@ from urllib.parse import quote
 
 from config import structured_data
 from config.addresses import absolute
-from config.page_cache import is_for_everybody
 from config.public_pages import PublicPageMixin
 from django.core.paginator import InvalidPage, Paginator
 from django.core.paginator import Page as PageOfPosts
@@ -20,8 +19,6 @@ from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.functional import cached_property
-from django.utils.html import escape
-from django.utils.safestring import mark_safe
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 from modelcluster.contrib.taggit import ClusterTaggableManager
@@ -37,13 +34,14 @@ from wagtail.search import index
 
 from blog import feeds, search
 from blog.blocks import ArticleBlock
+from blog.counts import DailyViews, Reading, Salt
 from blog.forms import BlogPageForm
 from blog.reading import collect_text, count_minutes
 from blog.snippets import Author, Category, Filed
 
-# Stands in the cached page where the number of views goes, which is new with every view.
-VIEWS_MARK = mark_safe("<!--views-->")
 RELATED = 3
+# Models of this app that have files of their own.
+__all__ = ["Author", "Category", "DailyViews", "Reading", "Salt"]
 
 
 def random_place() -> float:
@@ -375,10 +373,10 @@ class BlogPage(PublicPageMixin, Page):
         return posts.annotate(alike=alike).order_by("-alike", "-published_on", "-pk")
 
     def get_context(self, request: HttpRequest, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        views = VIEWS_MARK if is_for_everybody(request) else self.views
         return {
             **super().get_context(request, *args, **kwargs),
-            "views": views,
+            "views": self.views,
+            "is_counted": self.live and not getattr(request, "is_preview", False),
             "blog": self.trail[-2],
             "categories": self.own_categories,
             "tags": self.own_tags,
@@ -401,26 +399,6 @@ class BlogPage(PublicPageMixin, Page):
     def describe_for_search_engines(self) -> list[dict[str, Any]]:
         posting = structured_data.blog_posting(self)
         return [*super().describe_for_search_engines(), posting]
-
-    def serve(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        self.count_view(request)
-        response = super().serve(request, *args, **kwargs)
-        if is_for_everybody(request):
-            views = escape(self.views).encode()
-            response.content = response.content.replace(VIEWS_MARK.encode(), views)
-        return response
-
-    def count_view(self, request: HttpRequest) -> None:
-        """Count one more view, unless nobody reads (HEAD, prefetch) or an editor looks."""
-        prefetch = "prefetch" in request.headers.get("Sec-Purpose", "")
-        if request.method != "GET" or prefetch or self.is_edited_by(request):
-            return
-        BlogPage.objects.filter(pk=self.pk).update(view_count=F("view_count") + 1)
-        self.view_count += 1
-
-    def is_edited_by(self, request: HttpRequest) -> bool:
-        user = request.user
-        return user.is_authenticated and self.permissions_for_user(user).can_edit()
 
 
 class ChosenPost(Orderable):

@@ -282,6 +282,11 @@ WAGTAILSEARCH_BACKENDS = {
     }
 }
 
+# --- Views of posts -------------------------------------------------------------------------
+
+# Tests count when they say so, not when a thread comes by.
+READINGS_SETTLE_BY_THEMSELVES = True
+
 # --- Security -------------------------------------------------------------------------------
 
 CSRF_FAILURE_VIEW = "config.errors.csrf_failure"

@@ -17,6 +17,7 @@ import time
 from datetime import datetime, timedelta
 from typing import Any
 
+from blog import settling
 from config.lifeline import STOP_PATIENCE, end_with_parent
 from django.conf import settings
 from django.core.checks import Tags
@@ -66,6 +67,7 @@ class Clock:
         if waiting or clock - self.rang >= settings.MAILING_INTERVAL:
             self.rang = clock
             tasks.ring_unless_rung()
+        settling.by_the_clock()
 
     def _sign_on(self, now: datetime) -> None:
         """Show that this host is alive, and how many workers it has."""
@@ -104,6 +106,7 @@ class Command(QClusterCommand):
         while not tasks.cluster_stops.value:
             self._guard_cluster(clock)
             rest(RESTART_DELAY)
+        settling.try_to_settle()
         with contextlib.suppress(Exception):  # The database may be what is down.
             clock.stop()
 
