@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 from typing import Any
-from urllib.parse import quote
 
 from config import structured_data
 from config.addresses import absolute
+from config.page_cache import is_for_everybody, keep
 from config.public_pages import PublicPageMixin
 from django.core.paginator import InvalidPage, Paginator
 from django.core.paginator import Page as PageOfPosts
@@ -193,6 +193,8 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
 
     # What is kept for strangers.
 
+    kept_by = ["page"]
+
     def serve(
         self,
         request: HttpRequest,
@@ -201,14 +203,20 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
         kwargs: Any = None,
     ) -> HttpResponse:
         name = getattr(view, "__name__", "")
-        if name in {"found_posts", "rss", "atom"}:
-            return view(request, *(args or []), **(kwargs or {}))
-        return super().serve(request, view, args, kwargs)
+        if name not in {"found_posts", "rss", "atom"}:
+            return super().serve(request, view, args, kwargs)
+        response = view(request, *(args or []), **(kwargs or {}))
+        # Nobody asks twice for the same words.
+        is_kept = name != "found_posts" and is_for_everybody(request)
+        return keep(response) if is_kept else response
 
-    def get_cache_key(self, request: HttpRequest) -> str:
-        # A number that is none ends in a 404, which is not kept.
-        place = f"{quote(request.path)}:{quote(request.GET.get('page', '1'))}"
-        return f"{super().get_cache_key(request)}:{place}"
+    def find_lists_of(self, post: BlogPage) -> list[str]:
+        """Return the addresses of the lists, and the feeds, that show a post."""
+        kinds = [("category", thing) for thing in post.categories.all()]
+        kinds += [("tag", tag) for tag in post.tags.all()]
+        kinds += [("author", post.author)] if post.author else []
+        feeds = [f"{self.url}feed/", f"{self.url}feed/atom/"]
+        return [*feeds, *(self.get_list_address(*kind) for kind in kinds)]
 
 
 # --- Posts --------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 
 from config.redis_link import AwayError, Link, get_link
@@ -125,7 +125,9 @@ def rename(client: object, name: str) -> None:
 
 
 def read_redis(link: Link, name: bytes) -> Steps:
-    start = 0
-    while step := link.ask(lambda client: client.lrange(name, start, start + STEP - 1)):
+    for start in count(0, STEP):
+        end = start + STEP - 1
+        step = link.ask(lambda client, start=start, end=end: client.lrange(name, start, end))
+        if not step:
+            return
         yield [line.decode() for line in step]
-        start += STEP

@@ -17,7 +17,6 @@ import time
 from datetime import datetime, timedelta
 from typing import Any
 
-from blog import settling
 from config.lifeline import STOP_PATIENCE, end_with_parent
 from django.conf import settings
 from django.core.checks import Tags
@@ -26,6 +25,7 @@ from django.utils import timezone
 from django_q.cluster import Cluster
 from django_q.management.commands.qcluster import Command as QClusterCommand
 
+from blog import settling
 from mailings import rescue, runs, tasks
 from mailings.models import Host
 from mailings.pulse import Pulse
