@@ -97,6 +97,7 @@ LONG = (
     "test_processes.py",
     "test_isolation.py",
     "test_run.py",
+    "test_fifty_readers.py",
     "test_journey.py",
     "test_accessibility.py",
 )
