@@ -10,7 +10,6 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 import pytest
@@ -69,7 +68,7 @@ class Web:
         try:
             with urlopen(Request(f"{self.address}{path}", **options), timeout=20) as answer:
                 return answer.status
-        except URLError:
+        except OSError:
             return 0
 
     def read(self, visitor: int) -> int:
@@ -99,6 +98,7 @@ async def visit(browser: Any, address: str, visitor: int) -> str:
     """Open the post as one person, twice; return what the answer was kept as."""
     desk = await browser.new_context(user_agent=AGENT.format(visitor, visitor))
     page = await desk.new_page()
+    page.set_default_timeout(240_000)  # Fifty browsers share two processors.
     for _ in range(2):
         async with page.expect_response(lambda answer: "/read/" in answer.url) as noted:
             shown = await page.goto(f"{address}/blog/tea/")
