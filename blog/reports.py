@@ -29,6 +29,8 @@ from blog.counts import DailyViews, today
 from blog.models import BlogPage
 
 DAYS = 30  # that are shown where no others are asked for
+EARLIEST = datetime.date(2000, 1, 1)  # no view is older, and counting back from it works
+LONGEST = 3660  # days that one chart shows
 MOST_BARS = 92  # days; what is longer is shown by months
 
 
@@ -45,8 +47,10 @@ class Period:
         """Return what the form says, with the last days for what it leaves open."""
         start, end = (getattr(bounds, name, None) for name in ("start", "stop"))
         end = as_day(end) or max(today(), as_day(start) or today())
+        end = max(end, EARLIEST)
         start = as_day(start) or end - datetime.timedelta(days=DAYS - 1)
-        return cls(min(start, end), max(start, end))
+        start, end = min(start, end), max(start, end)
+        return cls(max(start, end - datetime.timedelta(days=LONGEST)), end)
 
     @property
     def is_long(self) -> bool:
@@ -168,6 +172,8 @@ class ViewsReport(ForEditors, ListingMixin, ReportView):
     }
     columns = [
         TitleColumn("title", label=_("Title"), url_name="post_views_report", sort_key="title"),
+        NumberColumn("period_views", label=_("Views in these days"), sort_key="period_views"),
+        NumberColumn("view_count", label=_("Views in all"), sort_key="view_count"),
         Column("locale", label=_("Language")),
         Column(
             "published_on",
@@ -175,8 +181,6 @@ class ViewsReport(ForEditors, ListingMixin, ReportView):
             accessor=lambda post: date_format(post.published_on, "SHORT_DATE_FORMAT"),
             sort_key="published_on",
         ),
-        NumberColumn("period_views", label=_("Views in these days"), sort_key="period_views"),
-        NumberColumn("view_count", label=_("Views in all"), sort_key="view_count"),
     ]
 
     def get_base_queryset(self) -> QuerySet[BlogPage]:

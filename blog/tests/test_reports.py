@@ -123,7 +123,14 @@ class TestPosts:
         assert numbers[0] == numbers[1]
 
     @pytest.mark.parametrize(
-        "query", [{"day_from": "yesterday"}, {"day_from": "2026-05-09", "day_to": "2026-05-01"}]
+        "query",
+        [
+            {"day_from": "yesterday"},
+            {"day_from": "2026-05-09", "day_to": "2026-05-01"},
+            {"day_from": "0001-01-01"},
+            {"day_to": "0001-01-01"},
+            {"day_to": "9999-12-31"},
+        ],
     )
     def test_days_that_make_no_sense(self, browser, editor, query):
         make_post("Tea")
