@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -82,6 +83,16 @@ class Web:
         """Read as all of these people at once; each is told that it was noted."""
         with ThreadPoolExecutor(20) as people:
             assert set(people.map(self.read, visitors)) == {204}
+
+    def see(self) -> set[str]:
+        """Return the titles that the post has in many answers, of both processes."""
+
+        def ask(_number: int) -> str:
+            with urlopen(f"{self.address}/blog/tea/", timeout=20) as answer:
+                return re.search(r"<h1>(.*)</h1>", answer.read().decode())[1]
+
+        with ThreadPoolExecutor(8) as people:
+            return set(people.map(ask, range(40)))
 
 
 def kill(process: subprocess.Popen) -> None:
@@ -169,3 +180,17 @@ def test_worker_counts_before_it_ends(site):
     worker.terminate()
     worker.wait(30)
     assert count(site) == 20
+
+
+def test_what_another_process_publishes_shows_at_once(site):
+    """I5: in every web process, with the very next answer."""
+    web = Web(site)
+    web.start()
+    for title in ("Tea", "Coffee", "Milk"):
+        site.python(f"""
+            from blog.models import BlogPage
+            post = BlogPage.objects.get(slug="tea")
+            post.title = "{title}"
+            post.save_revision().publish()
+        """)
+        assert web.see() == {title}

@@ -14,8 +14,8 @@ import random
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from threading import Lock
@@ -263,12 +263,10 @@ class PageCacheMiddleware:
         self, request: HttpRequest, place: Place, put: Callable[[Kept], None] = lambda kept: None
     ) -> HttpResponse:
         """Let the page be rendered, and keep it if its view allows that."""
-        accepted = request.META.pop("HTTP_ACCEPT_ENCODING", None)
-        response = self.go_by(request)
-        if accepted is not None:
-            request.META["HTTP_ACCEPT_ENCODING"] = accepted
+        with asking_for_all(request):
+            response = self.go_by(request)
         terms = getattr(response, "terms", None)
-        if terms is None or request.method != "GET" or not is_plain(response):
+        if terms is None or not is_plain(response):
             return response
         if place.number and "page" not in terms.reads:
             # The same page under many addresses would push others out.
@@ -276,6 +274,19 @@ class PageCacheMiddleware:
         kept = finish(place, response, terms)
         put(kept)
         return answer(request, kept)
+
+
+@contextmanager
+def asking_for_all(request: HttpRequest) -> Iterator[None]:
+    """Let views make the whole answer, uncompressed, also for one who asks for its head."""
+    method, accepted = request.method, request.META.pop("HTTP_ACCEPT_ENCODING", None)
+    request.method = "GET"
+    try:
+        yield
+    finally:
+        request.method = method
+        if accepted is not None:
+            request.META["HTTP_ACCEPT_ENCODING"] = accepted
 
 
 def choose(request: HttpRequest, generation: str, place: str) -> int:

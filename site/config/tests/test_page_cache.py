@@ -445,11 +445,11 @@ class TestHeaders:
 
     def test_head_tells_what_get_would(self, browser):
         make_post()
-        for _ in range(2):  # Before there is a kept page, and after.
-            head, got = browser().head(POST), browser().get(POST)
-        assert head.content == b""
-        for name in ("ETag", "Content-Length", "Content-Type", "Cache-Control", "Vary"):
-            assert head[name] == got[name]
+        heads = [browser().head(POST) for _ in range(2)]  # Before there is a kept page, and after.
+        got = browser().get(POST)
+        for head in heads:
+            assert head.content == b""
+            assert dict(head.headers) == dict(got.headers)
 
     def test_first_and_later_answers_are_alike(self, browser):
         make_post()
