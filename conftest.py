@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from config.page_cache import store
 from django.contrib.auth.models import Group
 from django.core.cache import cache
 from django.test import Client as Browser
@@ -21,6 +22,7 @@ def plain_settings(settings, tmp_path):
     """Keep uploads in the test's folder, and neither cache nor language of the test before."""
     settings.MEDIA_ROOT = tmp_path / "media"
     cache.clear()
+    store.clear()
     translation.activate(settings.LANGUAGE_CODE)
 
 
@@ -95,6 +97,7 @@ LONG = (
     "test_processes.py",
     "test_isolation.py",
     "test_run.py",
+    "test_fifty_readers.py",
     "test_journey.py",
     "test_accessibility.py",
 )

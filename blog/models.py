@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import random
 from typing import Any
-from urllib.parse import quote
 
 from config import structured_data
 from config.addresses import absolute
-from config.page_cache import is_for_everybody
+from config.page_cache import is_for_everybody, keep
 from config.public_pages import PublicPageMixin
 from django.core.paginator import InvalidPage, Paginator
 from django.core.paginator import Page as PageOfPosts
@@ -20,8 +19,6 @@ from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.functional import cached_property
-from django.utils.html import escape
-from django.utils.safestring import mark_safe
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 from modelcluster.contrib.taggit import ClusterTaggableManager
@@ -37,13 +34,14 @@ from wagtail.search import index
 
 from blog import feeds, search
 from blog.blocks import ArticleBlock
+from blog.counts import DailyViews, Reading, Salt
 from blog.forms import BlogPageForm
 from blog.reading import collect_text, count_minutes
 from blog.snippets import Author, Category, Filed
 
-# Stands in the cached page where the number of views goes, which is new with every view.
-VIEWS_MARK = mark_safe("<!--views-->")
 RELATED = 3
+# Models of this app that have files of their own.
+__all__ = ["Author", "Category", "DailyViews", "Reading", "Salt"]
 
 
 def random_place() -> float:
@@ -195,6 +193,8 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
 
     # What is kept for strangers.
 
+    kept_by = ["page"]
+
     def serve(
         self,
         request: HttpRequest,
@@ -203,14 +203,20 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
         kwargs: Any = None,
     ) -> HttpResponse:
         name = getattr(view, "__name__", "")
-        if name in {"found_posts", "rss", "atom"}:
-            return view(request, *(args or []), **(kwargs or {}))
-        return super().serve(request, view, args, kwargs)
+        if name not in {"found_posts", "rss", "atom"}:
+            return super().serve(request, view, args, kwargs)
+        response = view(request, *(args or []), **(kwargs or {}))
+        # Nobody asks twice for the same words.
+        is_kept = name != "found_posts" and is_for_everybody(request)
+        return keep(response) if is_kept else response
 
-    def get_cache_key(self, request: HttpRequest) -> str:
-        # A number that is none ends in a 404, which is not kept.
-        place = f"{quote(request.path)}:{quote(request.GET.get('page', '1'))}"
-        return f"{super().get_cache_key(request)}:{place}"
+    def find_lists_of(self, post: BlogPage) -> list[str]:
+        """Return the addresses of the lists, and the feeds, that show a post."""
+        kinds = [("category", thing) for thing in post.categories.all()]
+        kinds += [("tag", tag) for tag in post.tags.all()]
+        kinds += [("author", post.author)] if post.author else []
+        feeds = [f"{self.url}feed/", f"{self.url}feed/atom/"]
+        return [*feeds, *(self.get_list_address(*kind) for kind in kinds)]
 
 
 # --- Posts --------------------------------------------------------------------------------------
@@ -375,10 +381,10 @@ class BlogPage(PublicPageMixin, Page):
         return posts.annotate(alike=alike).order_by("-alike", "-published_on", "-pk")
 
     def get_context(self, request: HttpRequest, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        views = VIEWS_MARK if is_for_everybody(request) else self.views
         return {
             **super().get_context(request, *args, **kwargs),
-            "views": views,
+            "views": self.views,
+            "is_counted": self.live and not getattr(request, "is_preview", False),
             "blog": self.trail[-2],
             "categories": self.own_categories,
             "tags": self.own_tags,
@@ -401,26 +407,6 @@ class BlogPage(PublicPageMixin, Page):
     def describe_for_search_engines(self) -> list[dict[str, Any]]:
         posting = structured_data.blog_posting(self)
         return [*super().describe_for_search_engines(), posting]
-
-    def serve(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        self.count_view(request)
-        response = super().serve(request, *args, **kwargs)
-        if is_for_everybody(request):
-            views = escape(self.views).encode()
-            response.content = response.content.replace(VIEWS_MARK.encode(), views)
-        return response
-
-    def count_view(self, request: HttpRequest) -> None:
-        """Count one more view, unless nobody reads (HEAD, prefetch) or an editor looks."""
-        prefetch = "prefetch" in request.headers.get("Sec-Purpose", "")
-        if request.method != "GET" or prefetch or self.is_edited_by(request):
-            return
-        BlogPage.objects.filter(pk=self.pk).update(view_count=F("view_count") + 1)
-        self.view_count += 1
-
-    def is_edited_by(self, request: HttpRequest) -> bool:
-        user = request.user
-        return user.is_authenticated and self.permissions_for_user(user).can_edit()
 
 
 class ChosenPost(Orderable):

@@ -1,14 +1,20 @@
-"""Register the categories and authors of the blog in the admin."""
+"""Register the categories and authors of the blog, and the report of its views, in the admin."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from django.http import HttpRequest
+from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext_lazy as _
+from wagtail import hooks
+from wagtail.admin.auth import user_has_any_page_permission
+from wagtail.admin.menu import MenuItem
 from wagtail.snippets.models import register_snippet
 from wagtail.snippets.views.chooser import SnippetChooserViewSet
 from wagtail.snippets.views.snippets import SnippetViewSet, SnippetViewSetGroup
 
+from blog.reports import PostViewsReport, ViewsReport
 from blog.snippets import Author, Category
 
 
@@ -44,3 +50,33 @@ class FilingGroup(SnippetViewSetGroup):
     menu_name = "blog"
     menu_icon = "doc-full-inverse"
     menu_order = 250
+
+
+# --- Views ------------------------------------------------------------------------------------
+
+
+class ViewsMenuItem(MenuItem):
+    def is_shown(self, request: HttpRequest) -> bool:
+        return user_has_any_page_permission(request.user)
+
+
+@hooks.register("register_reports_menu_item")
+def add_views_report() -> MenuItem:
+    return ViewsMenuItem(
+        _("Views"), reverse("views_report"), name="views", icon_name="view", order=100
+    )
+
+
+@hooks.register("register_admin_urls")
+def add_views_urls() -> list[URLPattern]:
+    whole, one = ViewsReport.as_view, PostViewsReport.as_view
+    return [
+        path("reports/views/", whole(), name="views_report"),
+        path("reports/views/results/", whole(results_only=True), name="views_report_results"),
+        path("reports/views/<int:pk>/", one(), name="post_views_report"),
+        path(
+            "reports/views/<int:pk>/results/",
+            one(results_only=True),
+            name="post_views_report_results",
+        ),
+    ]

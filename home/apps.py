@@ -10,10 +10,10 @@ class HomeConfig(AppConfig):
     verbose_name = _("home")
 
     def ready(self) -> None:
-        from config import page_cache
+        from config import page_changes
 
         from home import counting
 
-        page_cache.watch()
+        page_changes.watch()
         pre_migrate.connect(counting.pause, sender=self)
         post_migrate.connect(counting.begin, sender=self)

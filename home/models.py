@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import random
 from typing import Any
 
 from config.public_pages import PublicPageMixin
-from django.core.cache import cache
 from django.db import models
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
@@ -17,6 +15,7 @@ from wagtail.search import index
 from blog.models import BlogPage
 from home.blocks import HomeBlock
 
+# How many pages with other posts are kept, so that one who comes again sees other ones.
 VARIANTS = 5
 
 
@@ -28,6 +27,7 @@ class HomePage(PublicPageMixin, Page):
     content_panels = [*Page.content_panels, "body"]
     search_fields = [*Page.search_fields, index.SearchField("body")]
     template = "home/home.html"
+    kept_variants = VARIANTS
 
     class Meta:
         verbose_name = _("home page")
@@ -43,16 +43,12 @@ class HomePage(PublicPageMixin, Page):
         heroes = (block.value["lead"] for block in self.body if block.block_type == "hero")
         return next(heroes, "")
 
-    def get_cache_key(self, request: HttpRequest) -> str:
-        # A few variants, so that one who comes again sees other posts.
-        return f"{super().get_cache_key(request)}:{random.randrange(VARIANTS)}"
-
     def get_context(self, request: HttpRequest, *args: Any, **kwargs: Any) -> dict[str, Any]:
         from home.counting import read_totals  # It works on the models beneath.
 
         return {
             **super().get_context(request, *args, **kwargs),
-            "numbers": cache.get_or_set("home:numbers", read_totals, 60),
+            "numbers": read_totals(),
             "posts": self.pick_posts(),
         }
 

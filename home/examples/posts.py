@@ -10,11 +10,14 @@ from django.utils import timezone
 from wagtail.images.models import Image
 from wagtail.models import Locale
 
+from blog.counts import DailyViews
 from blog.models import BlogIndexPage, BlogPage
 from blog.snippets import Author, Category, Filed
 from home.examples import texts_en, texts_ru
 from home.examples.pictures import draw_picture
 from home.examples.post import Post
+
+DAYS_OF_VIEWS = 90  # after its publication in which a post was read
 
 POSTS = {"ru": texts_ru.POSTS, "en": texts_en.POSTS}
 
@@ -93,6 +96,21 @@ def publish(blog: BlogIndexPage, post: Post) -> None:
     page.categories.set([category])
     page.tags.set(post.tags)
     page.save_revision().publish()
+    share_out(page)
+
+
+def share_out(page: BlogPage) -> None:
+    """Share out the views of a post over days: most of them soon, fewer at weekends."""
+    days = [page.published_on + timedelta(days=number) for number in range(DAYS_OF_VIEWS)]
+    days = [day for day in days if day <= timezone.localdate()]
+    weights = [(1 if day.weekday() < 5 else 0.5) / (number + 3) for number, day in enumerate(days)]
+    whole, done, last = sum(weights), 0.0, 0
+    for day, weight in zip(days, weights, strict=True):
+        done += weight
+        until = round(page.view_count * done / whole)
+        if until > last:
+            DailyViews.objects.create(post=page, day=day, views=until - last)
+        last = until
 
 
 def as_block(kind: str, value: Any) -> dict[str, Any]:

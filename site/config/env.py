@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import environ
 
@@ -152,6 +152,20 @@ def redis(name: str) -> str:
     value = service_address(name, "", {"redis", "rediss", "unix"})
     parse(name, value, lambda address: urlsplit(address).port)
     return value
+
+
+def frontend_cache(name: str) -> dict[str, str]:
+    """Return Wagtail's settings for a CDN or proxy to purge, or nothing."""
+    value = service_address(name, "", {"http", "https", "cloudflare"})
+    parts = parse(name, value, urlsplit)
+    backends = "wagtail.contrib.frontend_cache.backends"
+    if parts.scheme == "cloudflare":
+        if not (parts.username and parts.hostname):
+            fail(name, "names no token or no zone; use cloudflare://TOKEN@ZONE.")
+        token = unquote(parts.username)
+        zone = {"ZONEID": parts.hostname, "BEARER_TOKEN": token}
+        return {"BACKEND": f"{backends}.cloudflare.CloudflareBackend", **zone}
+    return {"BACKEND": f"{backends}.HTTPBackend", "LOCATION": value} if value else {}
 
 
 def mail_server(name: str, default: str) -> dict[str, Any]:

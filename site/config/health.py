@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 
-from django.core.cache import cache
+from django.core.cache import caches
 from django.db import connection
 from django.http import HttpRequest, JsonResponse
 from django.utils import timezone
@@ -45,7 +45,7 @@ def check_database() -> str:
 
 def check_cache() -> str:
     # A key of its own, so that checks at the same moment do not answer for one another.
-    key = f"healthz:{secrets.token_hex(8)}"
+    key, cache = f"healthz:{secrets.token_hex(8)}", caches["strict"]
     try:
         cache.set(key, OK, timeout=10)
         state = cache.get(key) or "loses what it is given"

@@ -35,6 +35,7 @@ INTERFACE = {
     "inbox",
     "media",
     "metrics",
+    "read",
     "robots.txt",
     "sitemap.xml",
     "static",

@@ -1,47 +1,71 @@
-"""Keep finished pages for strangers for a short while.
+"""Keep finished pages for strangers, and answer for them before anything else is asked.
 
-Only what everybody may see is kept: no page for a signed-in user, none that shows a message,
-and our templates give strangers no CSRF token. Publishing anything forgets all of it; with the
-in-process cache (no REDIS_URL) other processes follow when the time is over.
+Only what everybody may see is kept: views say so with `keep`. A request with the cookie of a
+session or of a message goes by, and so does everything that is not one of a few addresses. All
+that is kept belongs to a generation (`generations.py`), which every change of what pages show
+raises (`page_changes.py`). docs/public-site.md tells how all of it fits together.
 """
 
 from __future__ import annotations
 
-import secrets
-from typing import Any
+import gzip
+import pickle
+import random
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from threading import Lock
+from typing import Any, NamedTuple
 
+from django.conf import settings
 from django.contrib.messages import get_messages
-from django.core.cache import cache
-from django.db import transaction
-from django.db.models.signals import post_delete
 from django.http import HttpRequest, HttpResponse
-from django.utils.translation import get_language
-from wagtail.models import Page
-from wagtail.signals import page_published, page_unpublished, post_page_move
+from django.utils.cache import patch_vary_headers
+from django.utils.http import parse_etags
+from django.utils.translation import get_language_from_request
 
+from config.generations import get_generation
+from config.language import DOORS, INTERFACE, first_part
+from config.redis_link import AwayError, get_link
+
+# How old the numbers of a page may be: with the ten seconds until a reading is counted, and the
+# time that a CDN keeps the page, less than a minute.
 SECONDS = 30
-GENERATION = "pages:generation"
+CDN_SECONDS = 15
+LARGEST_STORE = 64 * 1024 * 1024  # bytes of pages in one process
+MESSAGES_COOKIE = "messages"  # of Django's storage in cookies, which is tried first
+NUMBER = re.compile(r"[1-9][0-9]{0,5}")
+# Other addresses of the interface are never kept; see config/urls.py.
+NEVER = INTERFACE - {"sitemap.xml"}
+# What answers say anew, or what belongs to one answer alone.
+OWN_HEADERS = {"cache-control", "content-encoding", "content-length", "etag", "set-cookie"}
+
+GetResponse = Callable[[HttpRequest], HttpResponse]
 
 
-class CachedPageMixin:
-    """A page whose finished HTML is kept per host and language."""
+# --- What views say ---------------------------------------------------------------------------
 
-    def serve(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        if not is_for_everybody(request):
-            return super().serve(request, *args, **kwargs)
-        # The key holds the generation from before the rendering: what was read before a
-        # publication never lands among the pages that come after it.
-        key = self.get_cache_key(request)
-        html = cache.get(key)
-        if html is None:
-            html = super().serve(request, *args, **kwargs).render().content
-            cache.set(key, html, SECONDS)
-        return HttpResponse(html)
 
-    def get_cache_key(self, request: HttpRequest) -> str:
-        """Name what the page depends on; parameters of the address make no new entries."""
-        generation = cache.get_or_set(GENERATION, secrets.token_hex, None)
-        return f"page:{generation}:{self.pk}:{request.get_host()}:{get_language()}"
+@dataclass(frozen=True)
+class Terms:
+    """On which terms an answer may be kept."""
+
+    reads: Collection[str] = ()
+    variants: int = 1
+
+
+def keep(response: HttpResponse, *, reads: Collection[str] = (), variants: int = 1) -> HttpResponse:
+    """Allow to keep an answer that holds nothing of the person who asks; return it.
+
+    `reads`: parameters of the address that it depends on; only `page` is known.
+    `variants`: how many answers, each as good as the others, are kept at the same address.
+    """
+    response.terms = Terms(reads, variants)
+    return response
 
 
 def is_for_everybody(request: HttpRequest) -> bool:
@@ -54,13 +78,266 @@ def is_for_everybody(request: HttpRequest) -> bool:
     )
 
 
-def forget_all(**signal: Any) -> None:
-    """Forget every page as soon as the change that made it old can be read."""
-    transaction.on_commit(lambda: cache.set(GENERATION, secrets.token_hex(), None))
+class CachedPageMixin:
+    """A page that is kept for strangers."""
+
+    # For `keep`.
+    kept_by: Collection[str] = ()
+    kept_variants = 1
+
+    def serve(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        response = super().serve(request, *args, **kwargs)
+        if is_for_everybody(request):
+            keep(response, reads=self.kept_by, variants=self.kept_variants)
+        return response
 
 
-def watch() -> None:
-    """Listen for changes of pages, which happen in Wagtail's code, out of reach of a call."""
-    for signal in (page_published, page_unpublished, post_page_move):
-        signal.connect(forget_all, dispatch_uid="page_cache")
-    post_delete.connect(forget_all, sender=Page, dispatch_uid="page_cache")
+# --- Where an answer is kept ------------------------------------------------------------------
+
+
+class Place(NamedTuple):
+    """All that the answer to a stranger depends on."""
+
+    scheme: str
+    host: str
+    path: str
+    language: str  # at addresses where the reader's counts
+    number: str
+
+    @property
+    def name(self) -> str:
+        return blake2b("\0".join(self).encode(), digest_size=16).hexdigest()
+
+
+def find_place(request: HttpRequest) -> Place | None:
+    """Return where the answer to this request is kept, or None where none may be."""
+    # Wagtail's previews go the whole way as requests for the page that they show.
+    if request.method not in {"GET", "HEAD"} or hasattr(request, "is_dummy"):
+        return None
+    path = request.path_info
+    if first_part(path) in NEVER or is_somebodys(request):
+        return None
+    number = request.GET.get("page", "") if request.META.get("QUERY_STRING") else ""
+    if number and not NUMBER.fullmatch(number):
+        return None
+    language = get_language_from_request(request) if path in DOORS else ""
+    return Place(request.scheme, request.META.get("HTTP_HOST", ""), path, language, number)
+
+
+def is_somebodys(request: HttpRequest) -> bool:
+    if "HTTP_COOKIE" not in request.META:
+        return False
+    return settings.SESSION_COOKIE_NAME in request.COOKIES or MESSAGES_COOKIE in request.COOKIES
+
+
+# --- What is kept -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A finished answer, ready to go out."""
+
+    headers: dict[str, str]
+    body: bytes
+    zipped: bytes
+    etag: str
+    variants: int
+    until: float = field(default_factory=lambda: time.time() + SECONDS)
+
+    @property
+    def size(self) -> int:
+        return len(self.body) + len(self.zipped) + 1000
+
+
+def finish(place: Place, response: HttpResponse, terms: Terms) -> Kept:
+    patch_vary_headers(response, ("Cookie", "Accept-Encoding"))
+    headers = {name: value for name, value in response.items() if name.lower() not in OWN_HEADERS}
+    # The language of a door, and the posts of a page with variants, are for the site to say.
+    asks_always = place.path in DOORS or terms.variants > 1
+    headers["Cache-Control"] = (
+        f"public, max-age=0, must-revalidate, s-maxage={CDN_SECONDS}"
+        if settings.FRONTEND_CACHE and not asks_always
+        else "public, no-cache"
+    )
+    body = response.content
+    # The date in the head of gzip would make equal pages different.
+    zipped = gzip.compress(body, 6, mtime=0)
+    # Weak: the same for the page and its compressed form.
+    etag = f'W/"{blake2b(body, digest_size=12).hexdigest()}"'
+    return Kept({**headers, "ETag": etag}, body, zipped, etag, terms.variants)
+
+
+class Store:
+    """Finished pages: the latest ones in this process, and in Redis for the others."""
+
+    def __init__(self) -> None:
+        self.guard = Lock()
+        self.size = 0
+        self.pages: OrderedDict[str, Kept] = OrderedDict()
+        # How many variants there are at a place, where there is more than one.
+        self.variants: dict[str, int] = {}
+
+    def clear(self) -> None:
+        with self.guard:
+            self.size = 0
+            self.pages.clear()
+            self.variants.clear()
+
+    def find(self, generation: str, place: str, number: int) -> Kept | None:
+        name = f"{generation}:{place}:{number}"
+        kept = self.pages.get(name) or self.fetch(name)
+        if kept is None or kept.until < time.time():
+            return None
+        return kept
+
+    def fetch(self, name: str) -> Kept | None:
+        """Take over what another process rendered."""
+        link = get_link()
+        if link is None:
+            return None
+        try:
+            content = link.ask(lambda client: client.get(f"vestnik:page:{name}"))
+        except AwayError:
+            return None
+        if content is None:
+            return None
+        kept = pickle.loads(content)
+        self.put_here(name, kept)
+        return kept
+
+    def put(self, generation: str, place: str, number: int, kept: Kept) -> None:
+        name = f"{generation}:{place}:{number}"
+        self.put_here(name, kept)
+        link = get_link()
+        if link:
+            content = pickle.dumps(kept)
+            with suppress(AwayError):
+                link.ask(lambda client: client.set(f"vestnik:page:{name}", content, ex=SECONDS))
+
+    def put_here(self, name: str, kept: Kept) -> None:
+        with self.guard:
+            old = self.pages.pop(name, None)
+            self.size += kept.size - (old.size if old else 0)
+            self.pages[name] = kept
+            # What is oldest goes first, whatever its generation.
+            while self.size > LARGEST_STORE:
+                self.size -= self.pages.popitem(last=False)[1].size
+        if kept.variants > 1:
+            self.variants[name.split(":")[1]] = kept.variants
+
+
+store = Store()
+
+
+# --- The answers ------------------------------------------------------------------------------
+
+
+class PageCacheMiddleware:
+    """Answer strangers from the store; the first of all middlewares."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        place = find_place(request)
+        if place is None:
+            return self.go_by(request)
+        generation = get_generation().read()
+        if generation is None:
+            return self.render(request, place)
+        name = place.name
+        number = choose(request, generation, name)
+        kept = store.find(generation, name, number)
+        if kept:
+            return answer(request, kept)
+        return self.render(request, place, lambda kept: store.put(generation, name, number, kept))
+
+    def go_by(self, request: HttpRequest) -> HttpResponse:
+        """Answer as if there were no store, and let nobody else keep the answer."""
+        response = self.get_response(request)
+        if not response.has_header("Cache-Control") and is_html(response):
+            response["Cache-Control"] = "private, no-cache"
+        return response
+
+    def render(
+        self, request: HttpRequest, place: Place, put: Callable[[Kept], None] = lambda kept: None
+    ) -> HttpResponse:
+        """Let the page be rendered, and keep it if its view allows that."""
+        with asking_for_all(request):
+            response = self.go_by(request)
+        terms = getattr(response, "terms", None)
+        if terms is None or not is_plain(response):
+            return response
+        if place.number and "page" not in terms.reads:
+            # The same page under many addresses would push others out.
+            return response
+        kept = finish(place, response, terms)
+        put(kept)
+        return answer(request, kept)
+
+
+@contextmanager
+def asking_for_all(request: HttpRequest) -> Iterator[None]:
+    """Let views make the whole answer, uncompressed, also for one who asks for its head."""
+    method, accepted = request.method, request.META.pop("HTTP_ACCEPT_ENCODING", None)
+    request.method = "GET"
+    try:
+        yield
+    finally:
+        request.method = method
+        if accepted is not None:
+            request.META["HTTP_ACCEPT_ENCODING"] = accepted
+
+
+def choose(request: HttpRequest, generation: str, place: str) -> int:
+    """Return which variant of a place to show.
+
+    Somebody who comes again (the browser says that a person goes there) gets another than they
+    have; a program that asks whether its copy is good gets that copy, if it is.
+    """
+    variants = store.variants.get(place, 1)
+    if variants == 1:
+        return 0
+    numbers = range(variants)
+    if tags := request.META.get("HTTP_IF_NONE_MATCH"):
+        theirs = [n for n in numbers if is_theirs(store.find(generation, place, n), tags)]
+        if theirs and request.META.get("HTTP_SEC_FETCH_MODE") != "navigate":
+            return theirs[0]
+        numbers = [n for n in numbers if n not in theirs] or numbers
+    return random.choice(numbers)
+
+
+def is_theirs(kept: Kept | None, tags: str) -> bool:
+    return kept is not None and matches(kept.etag, tags)
+
+
+def matches(etag: str, tags: str) -> bool:
+    """Compare weakly, as If-None-Match asks (RFC 9110, 13.1.2)."""
+    if tags.strip() == "*":
+        return True
+    plain = etag.removeprefix("W/")
+    return any(tag.removeprefix("W/") == plain for tag in parse_etags(tags))
+
+
+def is_html(response: HttpResponse) -> bool:
+    return response.get("Content-Type", "").startswith("text/html")
+
+
+def is_plain(response: HttpResponse) -> bool:
+    return response.status_code == 200 and not response.streaming and not response.cookies
+
+
+def answer(request: HttpRequest, kept: Kept) -> HttpResponse:
+    tags = request.META.get("HTTP_IF_NONE_MATCH")
+    if tags and matches(kept.etag, tags):
+        # What RFC 9110, 15.4.5 asks for, and no more.
+        names = ("Cache-Control", "Content-Language", "ETag", "Vary")
+        headers = {name: kept.headers[name] for name in names if name in kept.headers}
+        response = HttpResponse(status=304, headers=headers)
+        del response["Content-Type"]
+        return response
+    body, headers = kept.body, kept.headers
+    if "gzip" in request.META.get("HTTP_ACCEPT_ENCODING", ""):
+        body, headers = kept.zipped, {**headers, "Content-Encoding": "gzip"}
+    headers = {**headers, "Content-Length": str(len(body))}
+    return HttpResponse(b"" if request.method == "HEAD" else body, headers=headers)

@@ -39,6 +39,7 @@ INSTALLED_APPS = [
     "blog",
     "home",
     "config.apps.CustomUsersAppConfig",
+    "wagtail.contrib.frontend_cache",
     "wagtail.contrib.routable_page",
     "wagtail.contrib.settings",
     "wagtail.contrib.simple_translation",
@@ -69,6 +70,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "config.page_cache.PageCacheMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "config.middleware.OutageMiddleware",
@@ -135,16 +137,26 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = env.redis("REDIS_URL")
 if REDIS_URL:
+    redis_cache = {
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "vestnik",
+        "OPTIONS": {"socket_connect_timeout": 2, "socket_timeout": 5},
+    }
     CACHES = {
-        "default": {
-            "BACKEND": "django.core.cache.backends.redis.RedisCache",
-            "LOCATION": REDIS_URL,
-            "KEY_PREFIX": "vestnik",
-            "OPTIONS": {"socket_connect_timeout": 2, "socket_timeout": 5},
-        }
+        "default": {"BACKEND": "config.caches.SturdyRedisCache", **redis_cache},
+        # Says so when Redis does not answer.
+        "strict": {"BACKEND": "django.core.cache.backends.redis.RedisCache", **redis_cache},
     }
 else:
-    CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    in_process = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+    CACHES = {"default": in_process, "strict": in_process}
+
+# A CDN or proxy that keeps pages and is told when they change.
+FRONTEND_CACHE = env.frontend_cache("FRONTEND_CACHE")
+if FRONTEND_CACHE:
+    WAGTAILFRONTENDCACHE = {"default": FRONTEND_CACHE}
+# Our pages are purged by their own addresses, which are not one another's with a language before.
+WAGTAILFRONTENDCACHE_LANGUAGES: list[str] = []
 
 MEDIA_ROOT = VAR_DIR / "media"
 MEDIA_URL = "/media/"
@@ -281,6 +293,11 @@ WAGTAILSEARCH_BACKENDS = {
         "SEARCH_CONFIG": "russian",
     }
 }
+
+# --- Views of posts -------------------------------------------------------------------------
+
+# Tests count when they say so, not when a thread comes by.
+READINGS_SETTLE_BY_THEMSELVES = True
 
 # --- Security -------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from django.views.decorators.http import require_safe
 from wagtail.models import Page, Site
 
 from config.addresses import absolute
+from config.page_cache import keep
 
 # Kept from search engines: what is somebody's own, and pages made of what was typed.
 CLOSED = ["/admin/", "/dashboard/", "/u/", "/i18n/", "/blog/search/", "/*/blog/search/"]
@@ -20,7 +21,7 @@ MOST = 50_000  # addresses in one sitemap (https://www.sitemaps.org/protocol.htm
 @require_safe
 def sitemap_xml(request: HttpRequest) -> HttpResponse:
     urls = {"urlset": list_pages(request)}
-    return render(request, "sitemap.xml", urls, content_type="application/xml")
+    return keep(render(request, "sitemap.xml", urls, content_type="application/xml"))
 
 
 def list_pages(request: HttpRequest) -> list[dict[str, Any]]:

@@ -32,3 +32,4 @@ STORAGES = {
 }
 # WhiteNoise warns in every test of a folder that only collectstatic makes.
 STATIC_ROOT.mkdir(exist_ok=True)
+READINGS_SETTLE_BY_THEMSELVES = False

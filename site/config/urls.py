@@ -12,6 +12,7 @@ from wagtail.admin.auth import require_admin_access
 from wagtail.documents import urls as wagtaildocs_urls
 
 from accounts.views import AdminAccountView
+from blog.readers import count_reading
 from config.health import healthz
 from config.language import in_languages, switch_language
 from config.sitemaps import robots_txt, sitemap_xml
@@ -40,6 +41,8 @@ urlpatterns = [
     path("u/preview/", public.UnsubscribePreview.as_view(), name="unsubscribe_preview"),
     path("u/<str:token>/", public.UnsubscribeView.as_view(), name="unsubscribe"),
     path("u/<str:token>/again/", public.ResubscribeView.as_view(), name="resubscribe"),
+    # No more digits than a key has.
+    re_path(r"^read/(?P<pk>[0-9]{1,9})/$", count_reading, name="count_reading"),
     # Pictures of letters and pages: re-encoded by us or uploaded by editors, nothing secret.
     re_path(r"^media/(?P<path>.*)$", serve, {"document_root": settings.MEDIA_ROOT}),
     *([path("inbox/", include("config.inbox"))] if settings.DEBUG else []),

@@ -10,3 +10,8 @@ from django.core.wsgi import get_wsgi_application
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 application = get_wsgi_application()
+
+from blog import settling  # noqa: E402 - it needs the models
+
+# What a process before this one left uncounted.
+settling.soon()

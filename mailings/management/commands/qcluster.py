@@ -25,6 +25,7 @@ from django.utils import timezone
 from django_q.cluster import Cluster
 from django_q.management.commands.qcluster import Command as QClusterCommand
 
+from blog import settling
 from mailings import rescue, runs, tasks
 from mailings.models import Host
 from mailings.pulse import Pulse
@@ -66,6 +67,7 @@ class Clock:
         if waiting or clock - self.rang >= settings.MAILING_INTERVAL:
             self.rang = clock
             tasks.ring_unless_rung()
+        settling.by_the_clock()
 
     def _sign_on(self, now: datetime) -> None:
         """Show that this host is alive, and how many workers it has."""
@@ -104,6 +106,7 @@ class Command(QClusterCommand):
         while not tasks.cluster_stops.value:
             self._guard_cluster(clock)
             rest(RESTART_DELAY)
+        settling.try_to_settle()
         with contextlib.suppress(Exception):  # The database may be what is down.
             clock.stop()
 

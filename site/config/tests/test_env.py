@@ -20,7 +20,14 @@ SECRET = "hunter2"
 @pytest.fixture
 def environment(monkeypatch, tmp_path) -> pytest.MonkeyPatch:
     """Leave of the environment only what the settings need."""
-    for name in ("DATABASE_URL", "REDIS_URL", "EMAIL_URL", "SITE_URL", "TIME_ZONE"):
+    for name in (
+        "DATABASE_URL",
+        "REDIS_URL",
+        "EMAIL_URL",
+        "SITE_URL",
+        "TIME_ZONE",
+        "FRONTEND_CACHE",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DEBUG", "true")
     monkeypatch.setenv("VAR_DIR", str(tmp_path / "var"))
@@ -45,6 +52,8 @@ WRONG = [
     ("DATABASE_URL", "sqlite:////dev/null/x.sqlite3", "needs the folder /dev/null"),
     ("REDIS_URL", f"redis://:{SECRET}@localhost:notaport/0", "port must be a number"),
     ("REDIS_URL", "localhost:6379", "must begin with one of redis://"),
+    ("FRONTEND_CACHE", "varnish:80", "must begin with one of cloudflare://"),
+    ("FRONTEND_CACHE", f"cloudflare://{SECRET}", "names no token or no zone"),
     ("SITE_URL", "http://[x", "use an address such as"),
     ("SITE_URL", "http://h:port", "use an address such as"),
     ("SITE_URL", "mail.example.com", "use an address such as"),

@@ -26,6 +26,26 @@
     button.addEventListener("click", () => button.closest(".alert").remove());
   }
 
+  // A post counts as read once somebody sees it: not when the browser loads it ahead or behind.
+  const post = document.querySelector("[data-reading]");
+  if (post) {
+    const delays = [3000, 30000]; // The site may be restarting; twice the same counts once.
+    const send = async () => {
+      const options = { method: "POST", keepalive: true };
+      const answer = await fetch(post.dataset.reading, options).catch(() => null);
+      if ((!answer || answer.status >= 500) && delays.length) setTimeout(send, delays.shift());
+    };
+    const watch = () => {
+      if (document.prerendering || document.visibilityState !== "visible") return;
+      document.removeEventListener("visibilitychange", watch);
+      document.removeEventListener("prerenderingchange", watch);
+      send();
+    };
+    document.addEventListener("visibilitychange", watch);
+    document.addEventListener("prerenderingchange", watch);
+    watch();
+  }
+
   for (const frame of document.querySelectorAll("[data-embed]")) {
     const content = frame.querySelector("template").content;
     const button = frame.querySelector("[data-embed-button]");

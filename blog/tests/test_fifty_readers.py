@@ -1,0 +1,196 @@
+"""Views counted by real processes: many readers at once, and processes that are killed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.request import Request, urlopen
+
+import pytest
+
+from mailings.tests.processes import BASE_DIR, Site, free_port, site, template, wait_for
+
+__all__ = ["site", "template"]
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:{}.0) Gecko/20100101 Firefox/{}.0"
+
+MAKE_POST = """
+    import json
+    from blog.models import BlogIndexPage, BlogPage
+    body = json.dumps([{"type": "text", "value": "<p>Write shorter.</p>"}])
+    post = BlogPage(title="Tea", slug="tea", lead="Tea.", body=body)
+    BlogIndexPage.objects.get(locale__language_code="en").add_child(instance=post)
+    post.save_revision().publish()
+    result = post.pk
+"""
+COUNT = """
+    from blog.counts import DailyViews
+    from blog.models import BlogPage
+    from django.db.models import Sum
+    days = DailyViews.objects.aggregate(n=Sum("views"))["n"] or 0
+    count = BlogPage.objects.get(slug="tea").view_count
+    assert count == days, (count, days)
+    result = count
+"""
+
+
+class Web:
+    """The site behind gunicorn, with two processes, on one port."""
+
+    def __init__(self, site: Site) -> None:
+        self.site, self.port = site, free_port()
+        self.address = f"http://127.0.0.1:{self.port}"
+        site.env["SITE_URL"] = self.address
+        self.pk = site.python(MAKE_POST)
+
+    def start(self) -> None:
+        log = (self.site.folder / "gunicorn.log").open("a")
+        command = ["-m", "gunicorn", "--chdir", "site", "--workers", "2", "config.wsgi"]
+        self.process = subprocess.Popen(
+            [sys.executable, *command, "--bind", f"127.0.0.1:{self.port}"],
+            cwd=BASE_DIR,
+            env=self.site.env,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        self.site.processes.append(self.process)
+        wait_for(lambda: self.ask("/blog/tea/") == 200, "the site is up")
+
+    def ask(self, path: str, **options: Any) -> int:
+        try:
+            with urlopen(Request(f"{self.address}{path}", **options), timeout=20) as answer:
+                return answer.status
+        except OSError:
+            return 0
+
+    def read(self, visitor: int) -> int:
+        headers = {
+            "User-Agent": AGENT.format(visitor, visitor),
+            "Sec-Fetch-Site": "same-origin",
+        }
+        return self.ask(f"/read/{self.pk}/", data=b"", headers=headers, method="POST")
+
+    def read_all(self, visitors: range) -> None:
+        """Read as all of these people at once; each is told that it was noted."""
+        with ThreadPoolExecutor(20) as people:
+            assert set(people.map(self.read, visitors)) == {204}
+
+    def see(self) -> set[str]:
+        """Return the titles that the post has in many answers, of both processes."""
+
+        def ask(_number: int) -> str:
+            with urlopen(f"{self.address}/blog/tea/", timeout=20) as answer:
+                return re.search(r"<h1>(.*)</h1>", answer.read().decode())[1]
+
+        with ThreadPoolExecutor(8) as people:
+            return set(people.map(ask, range(40)))
+
+
+def kill(process: subprocess.Popen) -> None:
+    """Kill a process and all that it started, as a power cut would."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def count(site: Site) -> int:
+    return site.python(COUNT)
+
+
+async def visit(browser: Any, address: str, visitor: int) -> str:
+    """Open the post as one person, twice; return what the answer was kept as."""
+    desk = await browser.new_context(user_agent=AGENT.format(visitor, visitor))
+    page = await desk.new_page()
+    page.set_default_timeout(240_000)  # Fifty browsers share two processors.
+    for _ in range(2):
+        async with page.expect_response(lambda answer: "/read/" in answer.url) as noted:
+            shown = await page.goto(f"{address}/blog/tea/")
+        assert (await noted.value).status == 204
+    assert not await desk.cookies()
+    kept = shown.headers["cache-control"]
+    await desk.close()
+    return kept
+
+
+async def visit_all(address: str, visitors: range) -> set[str]:
+    from playwright.async_api import async_playwright
+
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        kept = await asyncio.gather(*(visit(browser, address, number) for number in visitors))
+        await browser.close()
+    return set(kept)
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(not CHROMIUM, reason="browser tests need a Chromium (apt install chromium)")
+def test_fifty_people_read_a_kept_page_in_the_browser(site):
+    """I4: none is lost and none is counted twice, though each page comes from the cache."""
+    web = Web(site)
+    web.start()
+    site.start("qcluster")
+    assert asyncio.run(visit_all(web.address, range(100, 150))) == {"public, no-cache"}
+    assert web.ask("/blog/tea/", method="HEAD") == 200
+    wait_for(lambda: count(site) == 50, "all are counted")
+    # On the page within a minute, and nothing is added meanwhile.
+    wait_for(lambda: b"50 views" in urlopen(f"{web.address}/blog/tea/").read(), "it is shown")
+    assert count(site) == 50
+
+
+def test_killed_web_and_worker_lose_and_double_nothing(site):
+    web = Web(site)
+    for number in range(4):
+        web.start()
+        worker = site.start("qcluster")
+        # Some have been noted before, on the other side of a kill.
+        web.read_all(range(100 + 40 * number, 160 + 40 * number))
+        kill(web.process)
+        if number % 2:
+            kill(worker)
+    web.start()
+    site.start("qcluster")
+    web.read_all(range(100, 130))
+    wait_for(lambda: count(site) == 180, "all are counted")
+
+
+def test_web_that_is_told_to_stop_counts_before_it_ends(site):
+    """No worker is there to do it."""
+    web = Web(site)
+    web.start()
+    web.read_all(range(100, 140))
+    web.process.terminate()
+    web.process.wait(30)
+    assert count(site) == 40
+
+
+def test_worker_counts_before_it_ends(site):
+    web = Web(site)
+    worker = site.start("qcluster")
+    web.start()
+    web.read_all(range(100, 120))
+    kill(web.process)
+    worker.terminate()
+    worker.wait(30)
+    assert count(site) == 20
+
+
+def test_what_another_process_publishes_shows_at_once(site):
+    """I5: in every web process, with the very next answer."""
+    web = Web(site)
+    web.start()
+    for title in ("Tea", "Coffee", "Milk"):
+        site.python(f"""
+            from blog.models import BlogPage
+            post = BlogPage.objects.get(slug="tea")
+            post.title = "{title}"
+            post.save_revision().publish()
+        """)
+        assert web.see() == {title}
