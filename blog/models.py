@@ -9,11 +9,20 @@ from urllib.parse import quote
 from config import structured_data
 from config.addresses import absolute
 from config.page_cache import is_for_everybody
-from config.public_pages import PublicPageMixin
+from config.public_pages import PublicPageMixin, PublicPageQuerySet
 from django.core.paginator import InvalidPage, Paginator
 from django.core.paginator import Page as PageOfPosts
 from django.db import models
-from django.db.models import Count, F, Q
+from django.db.models import (
+    Count,
+    F,
+    OuterRef,
+    Q,
+    Subquery,
+    prefetch_related_objects,
+)
+from django.db.models.expressions import Combinable
+from django.db.models.functions import Coalesce
 from django.forms import CheckboxSelectMultiple
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
@@ -32,22 +41,29 @@ from wagtail.contrib.routable_page.models import RoutablePageMixin, path, re_pat
 from wagtail.fields import StreamField
 from wagtail.images.shortcuts import get_rendition_or_not_found
 from wagtail.models import Orderable, Page, PageManager
-from wagtail.query import PageQuerySet
 from wagtail.search import index
 
 from blog import feeds, search
 from blog.blocks import ArticleBlock
 from blog.forms import BlogPageForm
+from blog.loading import images_of, load_sizes
 from blog.reading import collect_text, count_minutes
 from blog.snippets import Author, Category, Filed
 
 # Stands in the cached page where the number of views goes, which is new with every view.
 VIEWS_MARK = mark_safe("<!--views-->")
 RELATED = 3
+FRESH = 300  # of the newest posts, among which related ones are looked for
 
 
 def random_place() -> float:
     return random.random()
+
+
+def count_rows(rows: models.QuerySet, of: str) -> Combinable:
+    """Return, within a query, how many rows of a subquery belong to the row outside."""
+    counted = rows.order_by().values(of).annotate(number=Count("pk")).values("number")
+    return Coalesce(Subquery(counted), 0)
 
 
 class CounterField(models.PositiveIntegerField):
@@ -66,6 +82,8 @@ class CounterField(models.PositiveIntegerField):
 
 class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
     lead = models.TextField(_("lead"), blank=True, max_length=500)
+
+    objects = PageManager.from_queryset(PublicPageQuerySet)()
 
     posts_per_page = 9
     max_count_per_parent = 1
@@ -91,7 +109,8 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
 
     @path("author/<slug:slug>/")
     def posts_by_author(self, request: HttpRequest, slug: str) -> HttpResponse:
-        author = get_object_or_404(Author, locale=self.locale_id, slug=slug)
+        authors = Author.objects.select_related("photo")
+        author = get_object_or_404(authors, locale=self.locale_id, slug=slug)
         posts = self.get_posts().filter(author__translation_key=author.translation_key)
         return self.render_list(request, posts, "author", author)
 
@@ -103,7 +122,9 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
     @path("search/")
     def found_posts(self, request: HttpRequest) -> HttpResponse:
         query = search.clean(request.GET.get("q", ""))
-        found = search.find(self.get_posts(), query) if query else []
+        # With the text, from which the excerpts are cut.
+        posts = BlogPage.objects.child_of(self).live().public().for_cards()
+        found = search.find(posts, query) if query else []
         posts = self.get_page_of(found, request.GET.get("page", "1"))
         search.add_excerpts(posts, query)
         return self.render(
@@ -216,18 +237,19 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
 # --- Posts --------------------------------------------------------------------------------------
 
 
-class BlogPageQuerySet(PageQuerySet):
+class BlogPageQuerySet(PublicPageQuerySet):
     def published(self) -> BlogPageQuerySet:
         """Return what every stranger may read, newest first."""
-        return self.live().public().order_by("-published_on", "-pk")
+        return self.live().open_to_all().order_by("-published_on", "-pk")
+
+    def for_cards(self) -> BlogPageQuerySet:
+        """Load what a card shows."""
+        posts = self.select_related("image")
+        return posts.prefetch_related("image__renditions", "categories")
 
     def for_lists(self) -> BlogPageQuerySet:
         """Load what a card shows, and not the text."""
-        return (
-            self.defer_streamfields()
-            .select_related("image", "author")
-            .prefetch_related("image__renditions", "categories")
-        )
+        return self.for_cards().defer_streamfields()
 
     def some(self, number: int) -> list[BlogPage]:
         """Return a few posts at random, by a search in an index, however many there are."""
@@ -354,27 +376,58 @@ class BlogPage(PublicPageMixin, Page):
     def own_categories(self) -> list[Category]:
         return list(self.categories.all())
 
-    def get_related_posts(self) -> list[BlogPage]:
-        """Return what the editors chose, filled up with what shares most tags and categories."""
-        chosen_ids = [row.post_id for row in self.chosen_posts.all()]
-        posts = BlogPage.objects.published().for_lists().exclude(pk=self.pk)
-        chosen = posts.in_bulk(chosen_ids) if chosen_ids else {}
-        related = [chosen[pk] for pk in chosen_ids if pk in chosen]
-        missing = RELATED - len(related)
-        if missing > 0:
-            others = posts.sibling_of(self).exclude(pk__in=chosen_ids)
-            related += self.find_alike(others)[:missing]
-        return related
+    @classmethod
+    def to_serve(cls) -> BlogPageQuerySet:
+        return super().to_serve().select_related("image", "author__photo")
 
-    def find_alike(self, posts: BlogPageQuerySet) -> BlogPageQuerySet:
-        tags = [tag.pk for tag in self.own_tags]
-        categories = [category.pk for category in self.own_categories]
-        alike = Count("tagged_items", Q(tagged_items__tag__in=tags), distinct=True) + Count(
-            "categories", Q(categories__in=categories), distinct=True
-        )
-        return posts.annotate(alike=alike).order_by("-alike", "-published_on", "-pk")
+    def get_related_posts(self) -> list[BlogPage]:
+        """Return what the editors chose, filled up with what shares most tags and categories.
+
+        That is looked for among the newest posts: with all of them the page would take the
+        longer the more there are.
+        """
+        posts = BlogPage.objects.published().exclude(pk=self.pk)
+        cards = posts.defer_streamfields().select_related("image")
+        related = self.find_chosen(cards)
+        if len(related) < RELATED:
+            newest = posts.sibling_of(self).values("pk")[:FRESH]
+            alike = cards.filter(pk__in=newest).annotate(alike=self.count_alike())
+            found = alike.order_by("-alike", "-published_on", "-pk")[: RELATED * 2]
+            related += [post for post in found if post not in related]
+        return related[:RELATED]
+
+    def find_chosen(self, cards: BlogPageQuerySet) -> list[BlogPage]:
+        if "chosen_posts" in getattr(self, "_cluster_related_objects", {}):
+            # A preview shows what is not saved yet.
+            keys = [row.post_id for row in self.chosen_posts.all()]
+            found = cards.in_bulk(keys)
+            return [found[pk] for pk in keys if pk in found]
+        rows = ChosenPost.objects.filter(page=self.pk)
+        place = rows.filter(post=OuterRef("pk")).values("sort_order")[:1]
+        chosen = cards.filter(pk__in=rows.values("post")).annotate(place=Subquery(place))
+        return list(chosen.order_by("place"))
+
+    def count_alike(self) -> Combinable:
+        """Return, within a query of posts, how many tags and categories each shares with this one."""
+        tags = PostTag.objects.filter(content_object=self.pk).values("tag")
+        shared_tags = PostTag.objects.filter(content_object=OuterRef("pk"), tag__in=tags)
+        filed = BlogPage.categories.through.objects
+        categories = filed.filter(blogpage=self.pk).values("category")
+        shared = filed.filter(blogpage=OuterRef("pk"), category__in=categories)
+        return count_rows(shared_tags, "content_object") + count_rows(shared, "blogpage")
+
+    def load_at_once(self) -> None:
+        """Load by one query each the categories and the sizes of images of all that is shown."""
+        prefetch_related_objects([self, *self.related], "categories")
+        pictures = [self.image, self.author and self.author.photo, *images_of(self.body)]
+        load_sizes([*pictures, *(post.image for post in self.related)])
+
+    @cached_property
+    def related(self) -> list[BlogPage]:
+        return self.get_related_posts()
 
     def get_context(self, request: HttpRequest, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        self.load_at_once()
         views = VIEWS_MARK if is_for_everybody(request) else self.views
         return {
             **super().get_context(request, *args, **kwargs),
@@ -382,7 +435,7 @@ class BlogPage(PublicPageMixin, Page):
             "blog": self.trail[-2],
             "categories": self.own_categories,
             "tags": self.own_tags,
-            "related": self.get_related_posts(),
+            "related": self.related,
         }
 
     @cached_property

@@ -13,9 +13,12 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import snowballstemmer
+from django.contrib.contenttypes.models import ContentType
 from django.db import connection
+from django.utils.functional import cached_property
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
+from wagtail.search.models import IndexEntry
 
 from blog.reading import collect_text
 
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 
 LONGEST_QUERY = 100
 EXCERPT = 220  # characters
+FEW = 500  # keys that a statement takes as parameters
 WORD = re.compile(r"\w+")
 STEMMERS = {name: snowballstemmer.stemmer(name) for name in ("russian", "english")}
 
@@ -46,10 +50,55 @@ def stems_to_index(text: str) -> str:
 
 
 def find(posts: BlogPageQuerySet, query: str) -> Any:
-    """Return the posts that hold all words of the query in any form, the best first."""
-    if connection.vendor != "postgresql":
-        query = " ".join(stem(word) for word in query.split())
-    return posts.search(query, operator="and")
+    """Return the posts that hold all words of the query in any form, the best first.
+
+    What comes back can be counted and sliced, as a paginator does.
+    """
+    if connection.vendor == "postgresql":
+        return posts.search(query, operator="and")
+    return Found(posts, [stem(word) for word in query.split()])
+
+
+# What Wagtail asks of SQLite looks for each post in the whole index anew: 14 seconds where 4,000
+# of 10,000 posts are found. The index itself gives them all, ranked, in milliseconds.
+RANKED = """
+SELECT e.object_id FROM {index} f JOIN {entries} e ON e.id = f.rowid
+ WHERE {index} MATCH %s AND e.content_type_id = %s
+ ORDER BY bm25({index}), e.id DESC
+"""
+
+
+class Found:
+    """Posts by rank in SQLite's index: the keys by one query, the posts of a page by another."""
+
+    def __init__(self, posts: BlogPageQuerySet, stems: list[str]) -> None:
+        self.posts, self.stems = posts, stems
+
+    @cached_property
+    def keys(self) -> list[int]:
+        words = " AND ".join(f'"{word}"' for word in self.stems)
+        kind = ContentType.objects.get_for_model(self.posts.model)
+        entries = IndexEntry._meta.db_table
+        ranked = RANKED.format(index=f"{entries}_fts", entries=entries)
+        with connection.cursor() as cursor:
+            cursor.execute(ranked, [f"{{title body}} : ({words})", kind.pk])
+            keys = [int(key) for (key,) in cursor.fetchall()]
+        shown = self.posts.order_by()
+        if len(keys) < FEW:
+            shown = shown.filter(pk__in=keys)
+        open_to_all = set(shown.values_list("pk", flat=True))
+        return [key for key in keys if key in open_to_all]
+
+    def count(self) -> int:
+        return len(self.keys)
+
+    def __len__(self) -> int:
+        return self.count()
+
+    def __getitem__(self, part: slice) -> list[BlogPage]:
+        keys = self.keys[part]
+        found = self.posts.in_bulk(keys)
+        return [found[key] for key in keys if key in found]
 
 
 # --- What is shown of a find ------------------------------------------------------------------

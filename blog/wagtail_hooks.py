@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
+from wagtail import hooks
+from wagtail.rich_text.feature_registry import FeatureRegistry
 from wagtail.snippets.models import register_snippet
 from wagtail.snippets.views.chooser import SnippetChooserViewSet
 from wagtail.snippets.views.snippets import SnippetViewSet, SnippetViewSetGroup
 
+from blog.links import PageLink
 from blog.snippets import Author, Category
 
 
@@ -44,3 +47,9 @@ class FilingGroup(SnippetViewSetGroup):
     menu_name = "blog"
     menu_icon = "doc-full-inverse"
     menu_order = 250
+
+
+# After Wagtail's own, whose place it takes.
+@hooks.register("register_rich_text_features", order=1)
+def link_pages_at_once(features: FeatureRegistry) -> None:
+    features.register_link_type(PageLink)
