@@ -15,9 +15,10 @@ from django.core.paginator import Page as PageOfPosts
 from django.db import models
 from django.db.models import (
     Count,
+    Exists,
     F,
     OuterRef,
-    Q,
+    Prefetch,
     Subquery,
     prefetch_related_objects,
 )
@@ -39,6 +40,7 @@ from taggit.models import Tag, TaggedItemBase
 from wagtail.admin.panels import FieldPanel, InlinePanel, MultiFieldPanel, PageChooserPanel
 from wagtail.contrib.routable_page.models import RoutablePageMixin, path, re_path
 from wagtail.fields import StreamField
+from wagtail.images.models import Image
 from wagtail.images.shortcuts import get_rendition_or_not_found
 from wagtail.models import Orderable, Page, PageManager
 from wagtail.search import index
@@ -53,6 +55,12 @@ from blog.snippets import Author, Category, Filed
 # Stands in the cached page where the number of views goes, which is new with every view.
 VIEWS_MARK = mark_safe("<!--views-->")
 RELATED = 3
+# The sizes of templates/includes/post_card.html.
+CARD_SIZES = [
+    f"format-{kind}|fill-{size}"
+    for kind in ("avif", "webp")
+    for size in ("400x225", "800x450", "1200x675")
+]
 FRESH = 300  # of the newest posts, among which related ones are looked for
 
 
@@ -123,7 +131,7 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
     def found_posts(self, request: HttpRequest) -> HttpResponse:
         query = search.clean(request.GET.get("q", ""))
         # With the text, from which the excerpts are cut.
-        posts = BlogPage.objects.child_of(self).live().public().for_cards()
+        posts = BlogPage.objects.beneath(self).live().public().for_cards()
         found = search.find(posts, query) if query else []
         posts = self.get_page_of(found, request.GET.get("page", "1"))
         search.add_excerpts(posts, query)
@@ -147,7 +155,7 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
         return feeds.atom(self)
 
     def get_posts(self) -> BlogPageQuerySet:
-        return BlogPage.objects.child_of(self).published().for_lists()
+        return BlogPage.objects.beneath(self).published().for_lists()
 
     def render_list(
         self, request: HttpRequest, posts: BlogPageQuerySet, kind: str, thing: Any = None
@@ -182,8 +190,8 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
 
     def get_categories(self) -> models.QuerySet[Category]:
         """Return the categories that have something to read."""
-        filed = Category.objects.filter(locale=self.locale_id, posts__live=True)
-        return filed.annotate(number=Count("posts")).filter(number__gt=0)
+        posts = BlogPage.objects.live().filter(categories=OuterRef("pk")).order_by()
+        return Category.objects.filter(Exists(posts), locale=self.locale_id)
 
     # Translations of such addresses.
 
@@ -238,14 +246,20 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
 
 
 class BlogPageQuerySet(PublicPageQuerySet):
+    def beneath(self, blog: BlogIndexPage) -> BlogPageQuerySet:
+        """Return the posts of a blog: as `child_of`, by a range, for which there is an index."""
+        paths = blog._get_children_path_interval(blog.path)
+        return self.filter(depth=blog.depth + 1, path__range=paths)
+
     def published(self) -> BlogPageQuerySet:
         """Return what every stranger may read, newest first."""
         return self.live().open_to_all().order_by("-published_on", "-pk")
 
     def for_cards(self) -> BlogPageQuerySet:
         """Load what a card shows."""
+        sizes = Image.get_rendition_model().objects.filter(filter_spec__in=CARD_SIZES)
         posts = self.select_related("image")
-        return posts.prefetch_related("image__renditions", "categories")
+        return posts.prefetch_related(Prefetch("image__renditions", sizes), "categories")
 
     def for_lists(self) -> BlogPageQuerySet:
         """Load what a card shows, and not the text."""
@@ -350,7 +364,7 @@ class BlogPage(PublicPageMixin, Page):
 
     @property
     def stems(self) -> str:
-        """Return the stems of all words for a search index that finds none by itself."""
+        """Return the stems of all words, which is what searches look for."""
         return search.stems_to_index(f"{self.title} {self.lead} {collect_text(self.body)}")
 
     @property
@@ -390,7 +404,7 @@ class BlogPage(PublicPageMixin, Page):
         cards = posts.defer_streamfields().select_related("image")
         related = self.find_chosen(cards)
         if len(related) < RELATED:
-            newest = posts.sibling_of(self).values("pk")[:FRESH]
+            newest = posts.beneath(self.get_parent()).values("pk")[:FRESH]
             alike = cards.filter(pk__in=newest).annotate(alike=self.count_alike())
             found = alike.order_by("-alike", "-published_on", "-pk")[: RELATED * 2]
             related += [post for post in found if post not in related]

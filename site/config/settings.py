@@ -71,6 +71,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.middleware.gzip.GZipMiddleware",
     "config.middleware.OutageMiddleware",
     "config.middleware.PlainInputMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
