@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 LONGEST_QUERY = 100
 EXCERPT = 220  # characters
+NO_BREAK = "\u00a0"
 FEW = 500  # keys that a statement takes as parameters
 WORD = re.compile(r"\w+")
 STEMMERS = {name: snowballstemmer.stemmer(name) for name in ("russian", "english")}
@@ -130,7 +131,7 @@ def cut_out(text: str, stems: set[str]) -> str:
     start = 0 if first < EXCERPT // 2 else text.rfind(" ", 0, first - EXCERPT // 3) + 1
     end = len(text) if len(text) <= start + EXCERPT else text.rfind(" ", start, start + EXCERPT)
     part = text[start : end if end > start else start + EXCERPT]
-    return f"{'… ' if start else ''}{part}{' …' if end < len(text) else ''}"
+    return f"{'… ' if start else ''}{part}{NO_BREAK + '…' if end < len(text) else ''}"
 
 
 def mark(text: str, stems: set[str]) -> SafeString:
