@@ -4,7 +4,7 @@ PY = .venv/bin/python
 DATABASE_URL ?= postgres://postgres@127.0.0.1:5432/vestnik
 REDIS_URL ?= redis://127.0.0.1:6379/0
 
-.PHONY: run test test-services bench bench-faults profile lint extract-messages messages
+.PHONY: run test test-services bench bench-faults bench-site lighthouse css profile lint extract-messages messages
 
 run: .venv/runtime
 	@$(PY) site/run.py
@@ -20,6 +20,16 @@ bench: .venv/runtime
 
 bench-faults: .venv/runtime
 	$(PY) bench/faults.py
+
+bench-site: .venv/runtime
+	$(PY) bench/website.py
+
+lighthouse: .venv/runtime bench/node_modules/installed
+	$(PY) bench/lighthouse.py
+
+# Bootstrap less what we do not use; its result is kept, so that a site needs no Node.
+css: bench/node_modules/installed
+	cd bench && npx purgecss --config purgecss.config.cjs --output ../site/static/vendor/bootstrap-5.3.9/bootstrap.used.min.css
 
 profile: .venv/runtime
 	$(PY) bench/hotspots.py
@@ -47,3 +57,8 @@ messages: extract-messages
 	@echo "Installing packages …"
 	@$(PY) -m pip install -q --disable-pip-version-check -r requirements-dev.txt
 	@touch $@ .venv/runtime
+
+bench/node_modules/installed: bench/package.json bench/package-lock.json
+	@command -v npm >/dev/null || { echo "This needs Node.js 18.20 or newer with npm (on Debian: apt install npm)."; exit 1; }
+	cd bench && npm ci --no-audit --no-fund
+	@touch $@

@@ -8,11 +8,21 @@ from typing import Any
 from config import structured_data
 from config.addresses import absolute
 from config.page_cache import is_for_everybody, keep
-from config.public_pages import PublicPageMixin
+from config.public_pages import PublicPageMixin, PublicPageQuerySet
 from django.core.paginator import InvalidPage, Paginator
 from django.core.paginator import Page as PageOfPosts
 from django.db import models
-from django.db.models import Count, F, Q
+from django.db.models import (
+    Count,
+    Exists,
+    F,
+    OuterRef,
+    Prefetch,
+    Subquery,
+    prefetch_related_objects,
+)
+from django.db.models.expressions import Combinable
+from django.db.models.functions import Coalesce
 from django.forms import CheckboxSelectMultiple
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
@@ -27,25 +37,39 @@ from taggit.models import Tag, TaggedItemBase
 from wagtail.admin.panels import FieldPanel, InlinePanel, MultiFieldPanel, PageChooserPanel
 from wagtail.contrib.routable_page.models import RoutablePageMixin, path, re_path
 from wagtail.fields import StreamField
+from wagtail.images.models import Image
 from wagtail.images.shortcuts import get_rendition_or_not_found
 from wagtail.models import Orderable, Page, PageManager
-from wagtail.query import PageQuerySet
 from wagtail.search import index
 
 from blog import feeds, search
 from blog.blocks import ArticleBlock
 from blog.counts import DailyViews, Reading, Salt
 from blog.forms import BlogPageForm
+from blog.loading import images_of, load_sizes
 from blog.reading import collect_text, count_minutes
 from blog.snippets import Author, Category, Filed
 
 RELATED = 3
 # Models of this app that have files of their own.
 __all__ = ["Author", "Category", "DailyViews", "Reading", "Salt"]
+# The sizes of templates/includes/post_card.html.
+CARD_SIZES = [
+    f"format-{kind}|fill-{size}"
+    for kind in ("avif", "webp")
+    for size in ("400x225", "800x450", "1200x675")
+]
+FRESH = 300  # of the newest posts, among which related ones are looked for
 
 
 def random_place() -> float:
     return random.random()
+
+
+def count_rows(rows: models.QuerySet, of: str) -> Combinable:
+    """Return, within a query, how many rows of a subquery belong to the row outside."""
+    counted = rows.order_by().values(of).annotate(number=Count("pk")).values("number")
+    return Coalesce(Subquery(counted), 0)
 
 
 class CounterField(models.PositiveIntegerField):
@@ -64,6 +88,8 @@ class CounterField(models.PositiveIntegerField):
 
 class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
     lead = models.TextField(_("lead"), blank=True, max_length=500)
+
+    objects = PageManager.from_queryset(PublicPageQuerySet)()
 
     posts_per_page = 9
     max_count_per_parent = 1
@@ -89,7 +115,8 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
 
     @path("author/<slug:slug>/")
     def posts_by_author(self, request: HttpRequest, slug: str) -> HttpResponse:
-        author = get_object_or_404(Author, locale=self.locale_id, slug=slug)
+        authors = Author.objects.select_related("photo")
+        author = get_object_or_404(authors, locale=self.locale_id, slug=slug)
         posts = self.get_posts().filter(author__translation_key=author.translation_key)
         return self.render_list(request, posts, "author", author)
 
@@ -101,7 +128,9 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
     @path("search/")
     def found_posts(self, request: HttpRequest) -> HttpResponse:
         query = search.clean(request.GET.get("q", ""))
-        found = search.find(self.get_posts(), query) if query else []
+        # With the text, from which the excerpts are cut.
+        posts = BlogPage.objects.beneath(self).live().public().for_cards()
+        found = search.find(posts, query) if query else []
         posts = self.get_page_of(found, request.GET.get("page", "1"))
         search.add_excerpts(posts, query)
         return self.render(
@@ -124,7 +153,7 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
         return feeds.atom(self)
 
     def get_posts(self) -> BlogPageQuerySet:
-        return BlogPage.objects.child_of(self).published().for_lists()
+        return BlogPage.objects.beneath(self).published().for_lists()
 
     def render_list(
         self, request: HttpRequest, posts: BlogPageQuerySet, kind: str, thing: Any = None
@@ -159,8 +188,8 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
 
     def get_categories(self) -> models.QuerySet[Category]:
         """Return the categories that have something to read."""
-        filed = Category.objects.filter(locale=self.locale_id, posts__live=True)
-        return filed.annotate(number=Count("posts")).filter(number__gt=0)
+        posts = BlogPage.objects.live().filter(categories=OuterRef("pk")).order_by()
+        return Category.objects.filter(Exists(posts), locale=self.locale_id)
 
     # Translations of such addresses.
 
@@ -222,18 +251,25 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
 # --- Posts --------------------------------------------------------------------------------------
 
 
-class BlogPageQuerySet(PageQuerySet):
+class BlogPageQuerySet(PublicPageQuerySet):
+    def beneath(self, blog: BlogIndexPage) -> BlogPageQuerySet:
+        """Return the posts of a blog: as `child_of`, by a range, for which there is an index."""
+        paths = blog._get_children_path_interval(blog.path)
+        return self.filter(depth=blog.depth + 1, path__range=paths)
+
     def published(self) -> BlogPageQuerySet:
         """Return what every stranger may read, newest first."""
-        return self.live().public().order_by("-published_on", "-pk")
+        return self.live().open_to_all().order_by("-published_on", "-pk")
+
+    def for_cards(self) -> BlogPageQuerySet:
+        """Load what a card shows."""
+        sizes = Image.get_rendition_model().objects.filter(filter_spec__in=CARD_SIZES)
+        posts = self.select_related("image")
+        return posts.prefetch_related(Prefetch("image__renditions", sizes), "categories")
 
     def for_lists(self) -> BlogPageQuerySet:
         """Load what a card shows, and not the text."""
-        return (
-            self.defer_streamfields()
-            .select_related("image", "author")
-            .prefetch_related("image__renditions", "categories")
-        )
+        return self.for_cards().defer_streamfields()
 
     def some(self, number: int) -> list[BlogPage]:
         """Return a few posts at random, by a search in an index, however many there are."""
@@ -334,7 +370,7 @@ class BlogPage(PublicPageMixin, Page):
 
     @property
     def stems(self) -> str:
-        """Return the stems of all words for a search index that finds none by itself."""
+        """Return the stems of all words, which is what searches look for."""
         return search.stems_to_index(f"{self.title} {self.lead} {collect_text(self.body)}")
 
     @property
@@ -360,27 +396,58 @@ class BlogPage(PublicPageMixin, Page):
     def own_categories(self) -> list[Category]:
         return list(self.categories.all())
 
-    def get_related_posts(self) -> list[BlogPage]:
-        """Return what the editors chose, filled up with what shares most tags and categories."""
-        chosen_ids = [row.post_id for row in self.chosen_posts.all()]
-        posts = BlogPage.objects.published().for_lists().exclude(pk=self.pk)
-        chosen = posts.in_bulk(chosen_ids) if chosen_ids else {}
-        related = [chosen[pk] for pk in chosen_ids if pk in chosen]
-        missing = RELATED - len(related)
-        if missing > 0:
-            others = posts.sibling_of(self).exclude(pk__in=chosen_ids)
-            related += self.find_alike(others)[:missing]
-        return related
+    @classmethod
+    def to_serve(cls) -> BlogPageQuerySet:
+        return super().to_serve().select_related("image", "author__photo")
 
-    def find_alike(self, posts: BlogPageQuerySet) -> BlogPageQuerySet:
-        tags = [tag.pk for tag in self.own_tags]
-        categories = [category.pk for category in self.own_categories]
-        alike = Count("tagged_items", Q(tagged_items__tag__in=tags), distinct=True) + Count(
-            "categories", Q(categories__in=categories), distinct=True
-        )
-        return posts.annotate(alike=alike).order_by("-alike", "-published_on", "-pk")
+    def get_related_posts(self) -> list[BlogPage]:
+        """Return what the editors chose, filled up with what shares most tags and categories.
+
+        That is looked for among the newest posts: with all of them the page would take the
+        longer the more there are.
+        """
+        posts = BlogPage.objects.published().exclude(pk=self.pk)
+        cards = posts.defer_streamfields().select_related("image")
+        related = self.find_chosen(cards)
+        if len(related) < RELATED:
+            newest = posts.beneath(self.get_parent()).values("pk")[:FRESH]
+            alike = cards.filter(pk__in=newest).annotate(alike=self.count_alike())
+            found = alike.order_by("-alike", "-published_on", "-pk")[: RELATED * 2]
+            related += [post for post in found if post not in related]
+        return related[:RELATED]
+
+    def find_chosen(self, cards: BlogPageQuerySet) -> list[BlogPage]:
+        if "chosen_posts" in getattr(self, "_cluster_related_objects", {}):
+            # A preview shows what is not saved yet.
+            keys = [row.post_id for row in self.chosen_posts.all()]
+            found = cards.in_bulk(keys)
+            return [found[pk] for pk in keys if pk in found]
+        rows = ChosenPost.objects.filter(page=self.pk)
+        place = rows.filter(post=OuterRef("pk")).values("sort_order")[:1]
+        chosen = cards.filter(pk__in=rows.values("post")).annotate(place=Subquery(place))
+        return list(chosen.order_by("place"))
+
+    def count_alike(self) -> Combinable:
+        """Return, within a query of posts, how many tags and categories each shares with this one."""
+        tags = PostTag.objects.filter(content_object=self.pk).values("tag")
+        shared_tags = PostTag.objects.filter(content_object=OuterRef("pk"), tag__in=tags)
+        filed = BlogPage.categories.through.objects
+        categories = filed.filter(blogpage=self.pk).values("category")
+        shared = filed.filter(blogpage=OuterRef("pk"), category__in=categories)
+        return count_rows(shared_tags, "content_object") + count_rows(shared, "blogpage")
+
+    def load_at_once(self) -> None:
+        """Load by one query each the categories and the sizes of images of all that is shown."""
+        prefetch_related_objects([self, *self.related], "categories")
+        pictures = [self.image, self.author and self.author.photo, *images_of(self.body)]
+        load_sizes([*pictures, *(post.image for post in self.related)])
+
+    @cached_property
+    def related(self) -> list[BlogPage]:
+        return self.get_related_posts()
 
     def get_context(self, request: HttpRequest, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        self.load_at_once()
         return {
             **super().get_context(request, *args, **kwargs),
             "views": self.views,
@@ -388,7 +455,7 @@ class BlogPage(PublicPageMixin, Page):
             "blog": self.trail[-2],
             "categories": self.own_categories,
             "tags": self.own_tags,
-            "related": self.get_related_posts(),
+            "related": self.related,
         }
 
     @cached_property

@@ -9,16 +9,31 @@ from django.core.management import call_command
 from django.db import transaction
 from django.template.loader import render_to_string
 from django_q.tasks import async_task
+from wagtail.search.backends import get_search_backend
 from wagtail.signals import page_published
 
 from blog.models import BlogPage
 
 logger = logging.getLogger("vestnik.web")
 
+INDEX_STEP = 200  # posts indexed at once
+
 
 def publish_scheduled() -> None:
     """Publish and take down the pages whose time has come; called every minute."""
     call_command("publish_scheduled")
+
+
+def index_posts() -> None:
+    """Index every post for the search; a migration calls for it where posts were there before.
+
+    In steps, so that what a worker holds does not follow the number of posts.
+    """
+    keys = list(BlogPage.objects.order_by("pk").values_list("pk", flat=True))
+    backend = get_search_backend()
+    for start in range(0, len(keys), INDEX_STEP):
+        posts = BlogPage.objects.filter(pk__in=keys[start : start + INDEX_STEP])
+        backend.add_bulk(BlogPage, list(posts))
 
 
 def make_pictures(pk: int) -> None:

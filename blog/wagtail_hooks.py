@@ -10,10 +10,12 @@ from django.utils.translation import gettext_lazy as _
 from wagtail import hooks
 from wagtail.admin.auth import user_has_any_page_permission
 from wagtail.admin.menu import MenuItem
+from wagtail.rich_text.feature_registry import FeatureRegistry
 from wagtail.snippets.models import register_snippet
 from wagtail.snippets.views.chooser import SnippetChooserViewSet
 from wagtail.snippets.views.snippets import SnippetViewSet, SnippetViewSetGroup
 
+from blog.links import PageLink
 from blog.reports import PostViewsReport, ViewsReport
 from blog.snippets import Author, Category
 
@@ -80,3 +82,9 @@ def add_views_urls() -> list[URLPattern]:
             name="post_views_report_results",
         ),
     ]
+
+
+# After Wagtail's own, whose place it takes.
+@hooks.register("register_rich_text_features", order=1)
+def link_pages_at_once(features: FeatureRegistry) -> None:
+    features.register_link_type(PageLink)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from config.public_pages import PublicPageMixin
+from config.public_pages import PublicPageMixin, PublicPageQuerySet
 from django.db import models
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from wagtail.fields import StreamField
-from wagtail.models import Page
+from wagtail.models import Page, PageManager
 from wagtail.search import index
 
 from blog.models import BlogPage
@@ -21,6 +21,8 @@ VARIANTS = 5
 
 class HomePage(PublicPageMixin, Page):
     body = StreamField(HomeBlock(), verbose_name=_("body"), blank=True)
+
+    objects = PageManager.from_queryset(PublicPageQuerySet)()
 
     parent_page_types = ["wagtailcore.Page"]
     subpage_types = ["blog.BlogIndexPage"]

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from home.counting import settle
+from home.counting import recount, settle
 
 
 def settle_numbers() -> None:
     """Sum up what changed the numbers since the last time; called every minute."""
     settle()
+
+
+def recount_numbers() -> None:
+    """Count anew what could have gone wrong; called every night."""
+    recount()

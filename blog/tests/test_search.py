@@ -6,8 +6,9 @@ import json
 import re
 
 import pytest
+from wagtail.search.models import IndexEntry
 
-from blog import search
+from blog import search, tasks
 from blog.models import BlogIndexPage
 from blog.tests.posts import make_post
 
@@ -34,6 +35,24 @@ class TestWords:
     @pytest.mark.parametrize("query", ["рассылка", "рассылками", "РАССЫЛКЕ", "рассылку"])
     def test_every_form_of_a_russian_word(self, browser, query):
         write("Раз", "Наши рассылки уходят вовремя.", language="ru", slug="raz")
+        write("Два", "Ничего.", language="ru", slug="dva")
+        assert found(browser, query, "/ru/blog/") == ["Раз"]
+
+    @pytest.mark.parametrize(
+        ("query", "written"),
+        [
+            ("рассылок", "рассылка"),
+            ("рассылка", "десять рассылок"),
+            ("писем", "письмо"),
+            ("письмами", "много писем"),
+            ("продавец", "у продавца"),
+            ("сроки", "в срок"),
+            ("ссылок", "ссылка"),
+            ("уроков", "урок"),
+        ],
+    )
+    def test_vowels_that_come_and_go(self, browser, query, written):
+        write("Раз", f"Здесь {written} есть.", language="ru", slug="raz")
         write("Два", "Ничего.", language="ru", slug="dva")
         assert found(browser, query, "/ru/blog/") == ["Раз"]
 
@@ -95,6 +114,14 @@ class TestPage:
     def test_what_was_typed_is_not_kept_for_others(self, browser):
         assert 'value="tea"' in browser().get("/blog/search/", {"q": "tea"}).text
         assert 'value="tea"' not in browser().get("/blog/search/").text
+
+
+def test_posts_of_an_older_version_are_indexed_by_a_worker(browser):
+    write("Раз", "Много писем.", language="ru", slug="raz")
+    IndexEntry.objects.all().delete()
+    assert found(browser, "письмо", "/ru/blog/") == []
+    tasks.index_posts()
+    assert found(browser, "письмо", "/ru/blog/") == ["Раз"]
 
 
 def test_query_is_cut():

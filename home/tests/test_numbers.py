@@ -110,6 +110,36 @@ class TestCost:
         assert counting.read_totals()["clients"] == 35
 
 
+class TestNight:
+    def test_what_went_wrong_is_counted_anew(self, owner, stranger, caplog):
+        """I1: a number that drifted is right again by the morning."""
+        make_mailing(owner)
+        make_mailing(stranger, is_active=False)
+        make_client(owner)
+        assert numbers() == (2, 1, 1)
+        Total.objects.filter(name="active").update(value=7)
+        Total.objects.filter(name="mailings").update(value=-1)
+        assert counting.recount() == {"active": 6, "mailings": -3}
+        assert numbers() == (2, 1, 1)
+        assert "wrong by" in caplog.text
+
+    def test_what_nobody_has_summed_up_counts_once(self, owner):
+        make_mailing(owner)
+        counting.settle()
+        make_mailing(owner)
+        assert Change.objects.exists()
+        assert counting.recount() == {}
+        assert numbers()[:2] == (2, 2)
+
+    def test_workers_are_told_to(self):
+        from django.utils.module_loading import import_string
+        from django_q.models import Schedule
+
+        schedule = Schedule.objects.get(func="home.tasks.recount_numbers")
+        assert schedule.schedule_type == Schedule.DAILY
+        import_string(schedule.func)()
+
+
 class TestInstalling:
     def test_what_was_there_before_is_counted_once(self, owner, stranger):
         drop_triggers()

@@ -1,10 +1,35 @@
-"""Addresses as others know them: with the host of the site."""
+"""Addresses of the site: whole, and what the first part of one tells (see language.py)."""
 
 from __future__ import annotations
 
 from urllib.parse import urljoin
 
 from django.conf import settings
+
+# Pages that answer in the language of the reader.
+DOORS = {"/", "/blog/"}
+# The first parts of the addresses in config/urls.py that lead to no page of Wagtail.
+INTERFACE = {
+    "_util",
+    "accounts",
+    "admin",
+    "dashboard",
+    "documents",
+    "healthz",
+    "i18n",
+    "inbox",
+    "media",
+    "metrics",
+    "read",
+    "robots.txt",
+    "sitemap.xml",
+    "static",
+    "u",
+}
+
+
+def first_part(path: str) -> str:
+    return path.lstrip("/").partition("/")[0]
 
 
 def absolute(address: str) -> str:

@@ -17,8 +17,9 @@ from django.utils import translation
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from config.addresses import first_part
 from config.health import healthz
-from config.language import find_language, first_part, is_prefix, language_of_reader
+from config.language import find_language, is_prefix, language_of_reader
 
 logger = logging.getLogger("vestnik.web")
 

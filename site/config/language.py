@@ -12,42 +12,23 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.middleware.locale import LocaleMiddleware
 from django.urls import LocalePrefixPattern, URLResolver
 from django.utils import translation
 from django.utils.cache import patch_vary_headers
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.csrf import csrf_exempt
-from wagtail.models import Page
+from wagtail.models import Page, Site
 from wagtail.users.models import UserProfile
+from wagtail.views import serve
 
-DOORS = {"/", "/blog/"}
-# The first parts of the addresses in config/urls.py that lead to no page of Wagtail.
-INTERFACE = {
-    "_util",
-    "accounts",
-    "admin",
-    "dashboard",
-    "documents",
-    "healthz",
-    "i18n",
-    "inbox",
-    "media",
-    "metrics",
-    "read",
-    "robots.txt",
-    "sitemap.xml",
-    "static",
-    "u",
-}
+from config.addresses import DOORS, INTERFACE, first_part
+
+ROUTE = "_wagtail_route_for_request"  # where Wagtail looks for a page that is found already
 
 
 # --- Addresses --------------------------------------------------------------------------------
-
-
-def first_part(path: str) -> str:
-    return path.lstrip("/").partition("/")[0]
 
 
 def is_prefix(part: str) -> bool:
@@ -93,11 +74,47 @@ class LanguageMiddleware(LocaleMiddleware):
         translation.activate(find_language(request))
         request.LANGUAGE_CODE = translation.get_language()
 
+    def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> None:
+        if view is serve:
+            find_route(request, kwargs.get("path", args[0] if args else ""))
+
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         if language_of_address(request.path_info) is None:
             patch_vary_headers(response, ("Accept-Language",))
         response.headers.setdefault("Content-Language", translation.get_language())
         return response
+
+
+# --- From the address to the page -------------------------------------------------------------
+
+
+def find_route(request: HttpRequest, path: str) -> Any:
+    """Return, and keep for Wagtail, the page at a path without language, or None.
+
+    Wagtail asks for the language, the home page in it and the same as what it is; here that is
+    one query.
+    """
+    site = Site.find_for_request(request)
+    if site and not hasattr(request, ROUTE):
+        home = find_home(site, translation.get_language())
+        if home:
+            setattr(request, ROUTE, find_in(home, request, path))
+    return Page.route_for_request(request, path)
+
+
+def find_home(site: Site, language: str) -> Page | None:
+    model = site.root_page.specific_class
+    if not hasattr(model, "to_serve"):
+        return None
+    key = {"translation_key": site.root_page.translation_key}
+    return model.to_serve().filter(locale__language_code=language, live=True, **key).first()
+
+
+def find_in(home: Page, request: HttpRequest, path: str) -> Any:
+    try:
+        return home.route(request, [part for part in path.split("/") if part])
+    except Http404:
+        return None
 
 
 # --- The switch -------------------------------------------------------------------------------

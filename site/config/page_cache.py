@@ -28,8 +28,8 @@ from django.utils.cache import patch_vary_headers
 from django.utils.http import parse_etags
 from django.utils.translation import get_language_from_request
 
+from config.addresses import DOORS, INTERFACE, first_part
 from config.generations import get_generation
-from config.language import DOORS, INTERFACE, first_part
 from config.redis_link import AwayError, get_link
 
 # How old the numbers of a page may be: with the ten seconds until a reading is counted, and the

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
+from django.db.models import CharField, Exists, ExpressionWrapper, F, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 from django.templatetags.static import static
 from django.utils.functional import cached_property
 from django.utils.translation import get_language
-from wagtail.models import Page
+from wagtail.models import Page, PageViewRestriction
+from wagtail.query import PageQuerySet
 
 from config import structured_data
 from config.addresses import absolute
@@ -18,8 +20,62 @@ from config.page_cache import CachedPageMixin
 SHARE_SIZE = (1200, 630)
 
 
+def restrictions() -> QuerySet[PageViewRestriction]:
+    """Return, to be used within a query of pages, what keeps each of them from strangers.
+
+    The page of a restriction is no join: SQLite would begin with that, at every page anew.
+    """
+    path = ExpressionWrapper(OuterRef("path"), output_field=CharField())
+    private = Subquery(Page.objects.filter(pk=OuterRef("page")).order_by().values("path")[:1])
+    rows = PageViewRestriction.objects.alias(path=path, private=private)
+    return rows.filter(path__startswith=F("private"))
+
+
+class PublicPageQuerySet(PageQuerySet):
+    def open_to_all(self) -> PageQuerySet:
+        """Return what is in no private section, as `public` does, without a query for sections.
+
+        Searches cannot use it: Wagtail's search understands no subquery.
+        """
+        return self.filter(~Exists(restrictions()))
+
+
 class PublicPageMixin(CachedPageMixin):
     """A page in one of the languages of the site."""
+
+    # How a page is found by its address. Wagtail asks for the page, then for the same page as
+    # what it is, then for those above it and whether they are private: here it is one query.
+
+    def route(self, request: HttpRequest, path_components: list[str]) -> Any:
+        child = self.find_child(path_components[0]) if path_components else None
+        if child is None:
+            return super().route(request, path_components)
+        child._cached_parent_obj = self
+        child.trail = [*self.trail, child]
+        return child.route(request, path_components[1:])
+
+    def find_child(self, slug: str) -> Page | None:
+        for model in type(self).allowed_subpage_models():
+            child = model.to_serve().child_of(self).filter(slug=slug).first()
+            if child:
+                return child
+        return None
+
+    @classmethod
+    def to_serve(cls) -> PageQuerySet:
+        """Load with a page what is always shown of it."""
+        pages = cls.objects.select_related("locale")
+        return pages.annotate(is_private=Exists(restrictions()))
+
+    def get_view_restrictions(self) -> QuerySet[PageViewRestriction]:
+        if any(page.alias_of_id for page in self.trail):
+            return super().get_view_restrictions()  # Those of the source count.
+        if getattr(self, "is_private", True):
+            steps = range(self.steplen, len(self.path) + 1, self.steplen)
+            return PageViewRestriction.objects.filter(
+                page__path__in=[self.path[:end] for end in steps]
+            )
+        return PageViewRestriction.objects.none()
 
     def get_context(self, request: HttpRequest, *args: Any, **kwargs: Any) -> dict[str, Any]:
         return {
@@ -38,7 +94,7 @@ class PublicPageMixin(CachedPageMixin):
     @cached_property
     def public_translations(self) -> dict[str, Page]:
         """Return this page and its translations by language, as far as strangers see them."""
-        pages = self.get_translations(inclusive=True).live().public().select_related("locale")
+        pages = self.get_translations(inclusive=True).live().open_to_all().select_related("locale")
         return {page.locale.language_code: page for page in pages}
 
     @property
@@ -62,7 +118,8 @@ class PublicPageMixin(CachedPageMixin):
     @cached_property
     def trail(self) -> list[Page]:
         """Return the pages above this one and the page itself, from the home page down."""
-        return [page for page in self.get_ancestors(inclusive=True) if page.depth > 1]
+        above = self.get_ancestors() if self.depth > 2 else []
+        return [*(page for page in above if page.depth > 1), self]
 
     @cached_property
     def share(self) -> dict[str, Any]:

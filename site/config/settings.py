@@ -73,6 +73,7 @@ MIDDLEWARE = [
     "config.page_cache.PageCacheMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.middleware.gzip.GZipMiddleware",
     "config.middleware.OutageMiddleware",
     "config.middleware.PlainInputMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

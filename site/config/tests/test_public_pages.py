@@ -39,7 +39,7 @@ class TestEveryPage:
     def test_it_uses_bootstrap(self, browser, page):
         """I6: Bootstrap is the interface kit of the public site."""
         html = browser().get(page).text
-        assert "/static/vendor/bootstrap-5.3.9/bootstrap.min.css" in html
+        assert "/static/vendor/bootstrap-5.3.9/bootstrap.used.min.css" in html
         assert re.search(r'class="[^"]*\b(container|card|btn)\b', html)
 
     def test_it_loads_nothing_from_another_host(self, browser, page):
@@ -66,6 +66,25 @@ def test_our_styles_and_scripts_load_nothing_from_another_host():
     assert files
     for file in files:
         assert not re.search(r"(?:url\(|import\s|href=)\W*(?:https?:)?//", file.read_text()), file
+
+
+def classes_in(css: str) -> set[str]:
+    return set(re.findall(r"\.([a-z][\w-]*)", css))
+
+
+def test_what_templates_use_of_the_kit_is_in_what_is_served():
+    """A class used for the first time needs `make css`."""
+    folder = Path(finders.find("vendor/bootstrap-5.3.9/LICENSE")).parent
+    kit = classes_in((folder / "bootstrap.min.css").read_text())
+    served = classes_in((folder / "bootstrap.used.min.css").read_text())
+    root = Path(settings.BASE_DIR)
+    sources = [*root.glob("templates/**/*.html"), *root.glob("accounts/**/*.py")]
+    used = set()
+    for source in sources:
+        for value in re.findall(r'class="([^"]*)"|"(form-[a-z-]+)"', source.read_text()):
+            used |= set(re.findall(r"[a-z][\w-]*", " ".join(value)))
+    assert {"btn-primary", "form-control", "alert-danger"} <= served
+    assert (used & kit) - served == set()
 
 
 def test_kit_lies_beside_its_licence():

@@ -1,0 +1,150 @@
+"""What a page that is in no cache asks of the database: few queries, however many posts."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from django.core.cache import cache
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from wagtail.images.models import Image
+from wagtail.models import Locale, Site
+
+from blog.models import BlogPage
+from blog.snippets import Author, Category
+from blog.tests.posts import get_blog, make_post
+from home.examples.pictures import draw_picture
+
+pytestmark = pytest.mark.django_db
+
+MOST = 15
+PAGES = {
+    "home": "",
+    "index": "blog/",
+    "second page": "blog/?page=2",
+    "category": "blog/category/advice/",
+    "tag": "blog/tag/tea/",
+    "author": "blog/author/anna/",
+    "search": "blog/search/?q=tea",
+    "search in vain": "blog/search/?q=zebra",
+    "post": "blog/everything/",
+}
+
+
+def blocks(pictures: list[Image], link: int) -> list[dict[str, Any]]:
+    """Return the body of a post in which every block stands, those with pictures most often."""
+    shown = [
+        {"image": {"image": one.pk, "alt_text": "Sea", "decorative": False}, "caption": "Sea"}
+        for one in pictures
+    ]
+    call = {"title": "Try it", "text": "", "button": "Go", "target": "signup"}
+    table = {
+        "caption": "Replies",
+        "columns": [{"type": "text", "heading": "Code"}],
+        "rows": [{"values": ["250"]}],
+    }
+    return [
+        *({"type": "text", "value": f'<p>Green <a id="{link}" linktype="page">tea</a></p>'},) * 3,
+        *({"type": "image", "value": one} for one in shown),
+        {"type": "quote", "value": {"text": "Less is more.", "author": "Mies"}},
+        {"type": "code", "value": {"code": "250 Ok", "title": "A talk"}},
+        {"type": "table", "value": table},
+        {"type": "gallery", "value": {"pictures": shown}},
+        {"type": "gallery", "value": {"pictures": shown[:2]}},
+        {"type": "call", "value": {**call, "page": None, "address": ""}},
+    ]
+
+
+def write_posts(language: str, number: int, begin: int = 0) -> None:
+    """Publish posts about tea, each with a picture of its own, an author and a category."""
+    locale = Locale.objects.get(language_code=language)
+    author = Author.objects.get(slug="anna", locale=locale)
+    category = Category.objects.get(slug="advice", locale=locale)
+    for n in range(begin, begin + number):
+        picture = Image.objects.create(title=f"Sea {n}", file=draw_picture(n, f"{n}.jpg"))
+        post = make_post(f"Tea {n}", language, slug=f"tea-{n}", image=picture, author=author)
+        post.categories.set([category])
+        post.tags.set(["tea"])
+        post.save_revision().publish()
+
+
+def write_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Publish, in both languages, a post with all blocks and some more beside it."""
+    monkeypatch.setattr("blog.models.BlogIndexPage.posts_per_page", 4)
+    pictures = [
+        Image.objects.create(title=f"Sea {n}", file=draw_picture(n, f"sea{n}.jpg"))
+        for n in range(4)
+    ]
+    original = None
+    for language in ("en", "ru"):
+        locale = Locale.objects.get(language_code=language)
+        links = {"locale": locale, "slug": "advice"}
+        advice = Category.objects.filter(slug="advice").first()
+        anna = Author.objects.filter(slug="anna").first()
+        Category.objects.create(
+            name="Advice",
+            **links,
+            **({"translation_key": advice.translation_key} if advice else {}),
+        )
+        author = Author.objects.create(
+            name="Anna",
+            about="Writes.",
+            photo=pictures[0],
+            locale=locale,
+            slug="anna",
+            **({"translation_key": anna.translation_key} if anna else {}),
+        )
+        write_posts(language, 4)
+        post = make_post(
+            "Everything about tea",
+            language,
+            slug="everything",
+            image=pictures[1],
+            author=author,
+            body=json.dumps(blocks(pictures, get_blog(language).pk)),
+            **({"translation_key": original.translation_key} if original else {}),
+        )
+        post.categories.set(Category.objects.filter(locale=locale))
+        post.tags.set(["tea", "cake"])
+        post.chosen_posts.create(post=BlogPage.objects.get(slug="tea-1", locale=locale))
+        post.save_revision().publish()
+        original = post
+
+
+def ask(browser, address: str) -> list[str]:
+    """Return the queries of a page that no cache holds, on a site that has answered before.
+
+    Where sites lie is known for an hour from the first answer on.
+    """
+    cache.clear()
+    Site.get_site_root_paths()
+    with CaptureQueriesContext(connection) as queries:
+        response = browser().get(address)
+    assert response.status_code == 200, address
+    return [query["sql"] for query in queries.captured_queries]
+
+
+class TestNumberOfQueries:
+    @pytest.mark.parametrize("language", ["en", "ru"])
+    def test_no_page_needs_many(self, browser, monkeypatch, language):
+        write_all(monkeypatch)
+        prefix = "/" if language == "en" else "/ru/"
+        for address in PAGES.values():
+            browser().get(prefix + address)  # Makes the pictures, as the first reader does.
+        asked = {name: ask(browser, prefix + address) for name, address in PAGES.items()}
+        many = {name: queries for name, queries in asked.items() if len(queries) > MOST}
+        assert many == {}
+
+    def test_more_posts_need_no_more(self, browser, monkeypatch):
+        write_all(monkeypatch)
+        # The home page shows the same posts whenever it is asked.
+        monkeypatch.setattr("blog.models.random_place", lambda: 0.0)
+        before = {}
+        for number in (0, 6):
+            write_posts("en", number, begin=10)
+            for name, address in PAGES.items():
+                browser().get(f"/{address}")
+                asked = len(ask(browser, f"/{address}"))
+                assert asked <= before.setdefault(name, asked), name
