@@ -8,10 +8,12 @@ one chosen last, kept in a cookie or the account, else what the browser asks for
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from django.conf import settings
+from django.db import Error as DatabaseError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.middleware.locale import LocaleMiddleware
 from django.urls import LocalePrefixPattern, URLResolver
@@ -76,7 +78,9 @@ class LanguageMiddleware(LocaleMiddleware):
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> None:
         if view is serve:
-            find_route(request, kwargs.get("path", args[0] if args else ""))
+            # A database that is away is met again by the view, whose errors are answered for.
+            with suppress(DatabaseError):
+                find_route(request, kwargs.get("path", args[0] if args else ""))
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         if language_of_address(request.path_info) is None:
