@@ -1,7 +1,7 @@
 """Who reads a post: the small request that its page sends when somebody sees it.
 
 `POST /read/<id>/` comes from the script of the page, `GET` from the image of a browser without
-scripts. The answer is the same whether it counts or not.
+scripts. Whether it counts, the answer does not tell.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from uuid import UUID
 from allauth.account.adapter import get_adapter
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
@@ -48,6 +48,8 @@ def count_reading(request: HttpRequest, pk: int) -> HttpResponse:
     """Count that the sender reads this post, unless it is none of those who count."""
     if request.META.get("CONTENT_LENGTH") not in {None, "", "0"}:
         return HttpResponse(status=413)
+    if request.method == "GET" and not is_from_here(request):
+        raise Http404("There is a picture only for the page of a post.")
     address = find_address(request)
     if address and is_reader(request) and not floods.is_over(address):
         pending.add(str(describe(address, request.headers["User-Agent"], pk)))

@@ -192,7 +192,8 @@ class TestPage:
     def test_link_to_the_image_does_not(self, browser, headers):
         post = make_post()
         address = reverse("count_reading", args=[post.pk])
-        browser().get(address, headers={**headers, "User-Agent": AGENT})
+        answer = browser().get(address, headers={**headers, "User-Agent": AGENT})
+        assert answer.status_code == 404
         assert count(post) == 0
 
     def test_preview_draft_and_error_do_not_ask(self, browser, editor):
