@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.urls import include, path, re_path
+from django.views.decorators.cache import cache_control
 from django.views.generic import RedirectView
 from django.views.static import serve
 from wagtail import urls as wagtail_urls
@@ -17,6 +18,8 @@ from config.language import in_languages, switch_language
 from config.sitemaps import robots_txt, sitemap_xml
 from mailings.views import public
 from mailings.views.metrics import metrics
+
+WEEK = 7 * 24 * 3600  # seconds
 
 urlpatterns = [
     path("accounts/", include("accounts.urls")),
@@ -41,7 +44,12 @@ urlpatterns = [
     path("u/<str:token>/", public.UnsubscribeView.as_view(), name="unsubscribe"),
     path("u/<str:token>/again/", public.ResubscribeView.as_view(), name="resubscribe"),
     # Pictures of letters and pages: re-encoded by us or uploaded by editors, nothing secret.
-    re_path(r"^media/(?P<path>.*)$", serve, {"document_root": settings.MEDIA_ROOT}),
+    # A file that changes gets another name.
+    re_path(
+        r"^media/(?P<path>.*)$",
+        cache_control(public=True, max_age=WEEK)(serve),
+        {"document_root": settings.MEDIA_ROOT},
+    ),
     *([path("inbox/", include("config.inbox"))] if settings.DEBUG else []),
     *in_languages(path("", include(wagtail_urls))),
 ]
