@@ -47,6 +47,7 @@ from blog.blocks import ArticleBlock
 from blog.counts import DailyViews, Reading, Salt
 from blog.forms import BlogPageForm
 from blog.loading import images_of, load_sizes
+from blog.paging import PostsByKey
 from blog.reading import collect_text, count_minutes
 from blog.snippets import Author, Category, Filed
 
@@ -59,7 +60,7 @@ CARD_SIZES = [
     for kind in ("avif", "webp")
     for size in ("400x225", "800x450", "1200x675")
 ]
-FRESH = 300  # of the newest posts, among which related ones are looked for
+FRESH = 100  # of the newest posts, among which related ones are looked for
 
 
 def random_place() -> float:
@@ -129,8 +130,8 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
     def found_posts(self, request: HttpRequest) -> HttpResponse:
         query = search.clean(request.GET.get("q", ""))
         # With the text, from which the excerpts are cut.
-        posts = BlogPage.objects.beneath(self).live().public().for_cards()
-        found = search.find(posts, query) if query else []
+        cards = BlogPage.objects.for_cards()
+        found = search.Found(self.get_posts(), cards, query) if query else []
         posts = self.get_page_of(found, request.GET.get("page", "1"))
         search.add_excerpts(posts, query)
         return self.render(
@@ -153,12 +154,13 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
         return feeds.atom(self)
 
     def get_posts(self) -> BlogPageQuerySet:
-        return BlogPage.objects.beneath(self).published().for_lists()
+        return BlogPage.objects.beneath(self).published()
 
     def render_list(
         self, request: HttpRequest, posts: BlogPageQuerySet, kind: str, thing: Any = None
     ) -> HttpResponse:
-        page_of_posts = self.get_page_of(posts, request.GET.get("page", "1"))
+        cards = PostsByKey(posts, BlogPage.objects.for_lists())
+        page_of_posts = self.get_page_of(cards, request.GET.get("page", "1"))
         # A tag or an author without posts has no page; an empty blog says that it is empty.
         if kind in {"tag", "author"} and not page_of_posts.paginator.count:
             raise Http404("Nothing is filed under this.")

@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
-from django.db.models import CharField, Exists, ExpressionWrapper, F, OuterRef, QuerySet, Subquery
+from django.db.models import (
+    CharField,
+    Exists,
+    ExpressionWrapper,
+    F,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+)
 from django.http import HttpRequest
 from django.templatetags.static import static
 from django.utils.functional import cached_property
@@ -35,9 +44,10 @@ class PublicPageQuerySet(PageQuerySet):
     def open_to_all(self) -> PageQuerySet:
         """Return what is in no private section, as `public` does, without a query for sections.
 
-        Searches cannot use it: Wagtail's search understands no subquery.
+        Where there is none at all, which is asked once, no page is looked at.
         """
-        return self.filter(~Exists(restrictions()))
+        are_none = ~Exists(PageViewRestriction.objects.all())
+        return self.filter(Q(are_none) | Q(~Exists(restrictions())))
 
 
 class PublicPageMixin(CachedPageMixin):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.urls import include, path, re_path
+from django.views.decorators.cache import cache_control
 from django.views.generic import RedirectView
 from django.views.static import serve
 from wagtail import urls as wagtail_urls
@@ -18,6 +19,8 @@ from config.language import in_languages, switch_language
 from config.sitemaps import robots_txt, sitemap_xml
 from mailings.views import public
 from mailings.views.metrics import metrics
+
+WEEK = 7 * 24 * 3600  # seconds
 
 urlpatterns = [
     path("accounts/", include("accounts.urls")),
@@ -44,7 +47,12 @@ urlpatterns = [
     # No more digits than a key has.
     re_path(r"^read/(?P<pk>[0-9]{1,9})/$", count_reading, name="count_reading"),
     # Pictures of letters and pages: re-encoded by us or uploaded by editors, nothing secret.
-    re_path(r"^media/(?P<path>.*)$", serve, {"document_root": settings.MEDIA_ROOT}),
+    # A file that changes gets another name.
+    re_path(
+        r"^media/(?P<path>.*)$",
+        cache_control(public=True, max_age=WEEK)(serve),
+        {"document_root": settings.MEDIA_ROOT},
+    ),
     *([path("inbox/", include("config.inbox"))] if settings.DEBUG else []),
     *in_languages(path("", include(wagtail_urls))),
 ]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from pathlib import Path
 
 import pytest
 from django.conf import settings
 from django.contrib.staticfiles import finders
+from django.urls import resolve
+from wagtail.images.models import Image
 
 from blog.tests.posts import make_post
+from home.examples.pictures import draw_picture
 
 pytestmark = pytest.mark.django_db
 
@@ -66,6 +70,23 @@ def test_our_styles_and_scripts_load_nothing_from_another_host():
     assert files
     for file in files:
         assert not re.search(r"(?:url\(|import\s|href=)\W*(?:https?:)?//", file.read_text()), file
+
+
+class TestOnTheWire:
+    @pytest.mark.parametrize("page", ["/", "/blog/how-to-write/", "/accounts/signup/"])
+    def test_pages_are_compressed(self, browser, page):
+        make_post()
+        response = browser().get(page, headers={"Accept-Encoding": "gzip"})
+        assert response["Content-Encoding"] == "gzip"
+        assert b"<!doctype html>" in gzip.decompress(response.content)
+        assert "Content-Encoding" not in browser().get(page)
+
+    def test_pictures_are_kept_by_browsers(self, rf):
+        picture = Image.objects.create(title="Sea", file=draw_picture(1, "sea.jpg"))
+        view = resolve(picture.file.url).func
+        response = view(rf.get("/"), path=picture.file.name, document_root=settings.MEDIA_ROOT)
+        assert response.status_code == 200
+        assert "max-age=604800" in response["Cache-Control"]
 
 
 def classes_in(css: str) -> set[str]:
