@@ -9,6 +9,7 @@ from config import structured_data
 from config.addresses import absolute
 from config.page_cache import is_for_everybody, keep
 from config.public_pages import PublicPageMixin, PublicPageQuerySet
+from django.core.exceptions import ValidationError
 from django.core.paginator import InvalidPage, Paginator
 from django.core.paginator import Page as PageOfPosts
 from django.db import models
@@ -102,7 +103,9 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
     class Meta:
         verbose_name = _("blog")
 
-    # Addresses beneath the blog's own.
+    # Addresses beneath the blog's own, whose first parts no post can have.
+
+    OWN_ADDRESSES = ("category", "author", "tag", "search", "feed")
 
     @path("")
     def all_posts(self, request: HttpRequest) -> HttpResponse:
@@ -190,7 +193,7 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
 
     def get_categories(self) -> models.QuerySet[Category]:
         """Return the categories that have something to read."""
-        posts = BlogPage.objects.live().filter(categories=OuterRef("pk")).order_by()
+        posts = BlogPage.objects.live().open_to_all().filter(categories=OuterRef("pk")).order_by()
         return Category.objects.filter(Exists(posts), locale=self.locale_id)
 
     # Translations of such addresses.
@@ -363,6 +366,12 @@ class BlogPage(PublicPageMixin, Page):
             # Home page: a few posts from a random place on.
             models.Index(fields=["shuffle"], name="shuffled_posts"),
         ]
+
+    def clean(self) -> None:
+        super().clean()
+        if self.slug in BlogIndexPage.OWN_ADDRESSES:
+            words = _("The blog itself has a page at this address: choose another one.")
+            raise ValidationError({"slug": words})
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         fields = kwargs.get("update_fields")

@@ -8,6 +8,7 @@ stroke, by renaming; what was taken stays until it is done, so that nobody's dea
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import uuid
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 from itertools import count, islice
 from pathlib import Path
 
+import redis
 from config.redis_link import AwayError, Link, get_link
 from django.conf import settings
 from redis.exceptions import ResponseError
@@ -73,8 +75,13 @@ def add_to_file(line: str) -> None:
     # Opened under the lock: afterwards the file of this name may be one that was taken.
     with locked(place / "lock"):
         descriptor = os.open(place / "lines", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        content = f"{line}\n".encode()
+        before = os.fstat(descriptor).st_size
         try:
-            os.write(descriptor, f"{line}\n".encode())
+            if os.write(descriptor, content) < len(content):
+                # Half a line would spoil the next one.
+                os.ftruncate(descriptor, before)
+                raise OSError(errno.ENOSPC, "no room for a line", str(place))
         finally:
             os.close(descriptor)
 
@@ -86,14 +93,16 @@ def take_files() -> Iterator[Steps]:
         with locked(place / "lock"), contextlib.suppress(FileNotFoundError):
             lines.rename(place / f"{uuid.uuid4().hex}.taken")
     for path in sorted(place.glob("*.taken")):
-        # One that somebody else settles at this moment is left to them.
-        with contextlib.suppress(BlockingIOError), locked(path, wait=False):
+        # One that somebody else settles at this moment, or has just settled, is left to them.
+        gone = contextlib.suppress(BlockingIOError, FileNotFoundError)
+        with gone, locked(path, wait=False):
             yield read_file(path)
             path.unlink(missing_ok=True)
 
 
 def read_file(path: Path) -> Steps:
-    with path.open() as lines:
+    # What is no text is no line, and keeps nobody from the others.
+    with path.open(encoding="utf-8", errors="replace") as lines:
         while step := [line.rstrip("\n") for line in islice(lines, STEP)]:
             yield step
 
@@ -110,8 +119,6 @@ def add_to_redis(link: Link, line: str) -> None:
 def take_from_redis(link: Link) -> Iterator[Steps]:
     if link.ask(lambda client: client.exists(WAITING)):
         name = f"{TAKEN}:{uuid.uuid4().hex}"
-        # Noted before it is there, so that it is found whoever dies in between.
-        link.ask(lambda client: client.sadd(TAKEN, name))
         link.ask(lambda client: rename(client, name))
     for name in sorted(link.ask(lambda client: client.smembers(TAKEN))):
         yield read_redis(link, name)
@@ -119,9 +126,17 @@ def take_from_redis(link: Link) -> Iterator[Steps]:
         link.ask(lambda client, name=name: client.srem(TAKEN, name))
 
 
-def rename(client: object, name: str) -> None:
-    with contextlib.suppress(ResponseError):  # Somebody else took all.
-        client.rename(WAITING, name)
+def rename(client: redis.Redis, name: str) -> None:
+    """Take all that waits, and note under which name: both at once or nothing.
+
+    Apart, somebody else could look in between and take the name for that of an empty batch.
+    """
+    with client.pipeline(transaction=True) as both:
+        both.sadd(TAKEN, name)
+        both.rename(WAITING, name)
+        _added, renamed = both.execute(raise_on_error=False)
+    if isinstance(renamed, Exception) and not isinstance(renamed, ResponseError):
+        raise renamed  # A ResponseError: somebody else took all.
 
 
 def read_redis(link: Link, name: bytes) -> Steps:
@@ -130,4 +145,4 @@ def read_redis(link: Link, name: bytes) -> Steps:
         step = link.ask(lambda client, start=start, end=end: client.lrange(name, start, end))
         if not step:
             return
-        yield [line.decode() for line in step]
+        yield [line.decode(errors="replace") for line in step]

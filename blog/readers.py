@@ -7,6 +7,7 @@ scripts. Whether it counts, the answer does not tell.
 from __future__ import annotations
 
 import ipaddress
+import logging
 import re
 import secrets
 import time
@@ -27,6 +28,8 @@ from wagtail.admin.auth import user_has_any_page_permission
 
 from blog import pending, settling
 from blog.counts import Line, Salt, today
+
+logger = logging.getLogger("vestnik.web")
 
 # What one address may add in a minute, in each process; more is taken for a flood.
 MOST_A_MINUTE = 600
@@ -52,7 +55,11 @@ def count_reading(request: HttpRequest, pk: int) -> HttpResponse:
         raise Http404("There is a picture only for the page of a post.")
     address = find_address(request)
     if address and is_reader(request) and not floods.is_over(address):
-        pending.add(str(describe(address, request.headers["User-Agent"], pk)))
+        try:
+            pending.add(str(describe(address, request.headers["User-Agent"], pk)))
+        except OSError as error:
+            logger.error("A reading could not be kept: %s", error)
+            return HttpResponse(status=503)
         settling.soon()
     if request.method == "GET":
         return HttpResponse(POINT, content_type="image/gif")
@@ -115,9 +122,11 @@ def is_editor(request: HttpRequest) -> bool:
 def find_address(request: HttpRequest) -> str | None:
     """Return the visitor's address as log-in attempts know it (TRUSTED_PROXIES)."""
     try:
-        return get_adapter().get_client_ip(request)
-    except (PermissionDenied, ImproperlyConfigured):
+        address = ipaddress.ip_address(get_adapter().get_client_ip(request))
+    except (PermissionDenied, ImproperlyConfigured, ValueError):
         return None
+    # A socket for both kinds shows IPv4 as ::ffff:192.0.2.1, all of them in one /64.
+    return str(getattr(address, "ipv4_mapped", None) or address)
 
 
 class Floods:

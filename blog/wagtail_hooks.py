@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import HttpRequest
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, path, re_path, reverse
 from django.utils.translation import gettext_lazy as _
 from wagtail import hooks
 from wagtail.admin.auth import user_has_any_page_permission
@@ -75,9 +75,10 @@ def add_views_urls() -> list[URLPattern]:
     return [
         path("reports/views/", whole(), name="views_report"),
         path("reports/views/results/", whole(results_only=True), name="views_report_results"),
-        path("reports/views/<int:pk>/", one(), name="post_views_report"),
-        path(
-            "reports/views/<int:pk>/results/",
+        # No more digits than a key has.
+        re_path(r"^reports/views/(?P<pk>[0-9]{1,9})/$", one(), name="post_views_report"),
+        re_path(
+            r"^reports/views/(?P<pk>[0-9]{1,9})/results/$",
             one(results_only=True),
             name="post_views_report_results",
         ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
+from django.core.exceptions import ValidationError
 
 from blog.models import BlogIndexPage
 from blog.tests.posts import make_post
@@ -49,3 +50,9 @@ class TestPaging:
     @pytest.mark.parametrize("number", ["0", "3", "-1", "last", "two", "1e3", " ", "9" * 50])
     def test_page_that_is_none_is_not_found(self, browser, number):
         assert browser().get("/blog/", {"page": number}).status_code == 404
+
+
+@pytest.mark.parametrize("slug", ["feed", "search", "tag"])
+def test_post_cannot_take_an_address_of_the_blog(slug):
+    with pytest.raises(ValidationError, match="choose another one"):
+        make_post("Feed", slug=slug)

@@ -296,6 +296,15 @@ class TestBounds:
         read(post, browser(REMOTE_ADDR="2001:db8:1::1"))
         assert count(post) == 6
 
+    def test_ipv4_on_a_socket_for_both_kinds(self, browser, monkeypatch):
+        """Such addresses share their /64, but not their network."""
+        monkeypatch.setattr(counts, "MOST_OF_A_NETWORK", 2)
+        post = make_post()
+        for number in range(5):
+            read(post, browser(REMOTE_ADDR=f"::ffff:192.0.2.{number}"))
+        read(post, browser(REMOTE_ADDR="192.0.2.1"))
+        assert count(post) == 5
+
     def test_flood_is_not_even_written_down(self, browser, monkeypatch):
         monkeypatch.setattr(readers, "MOST_A_MINUTE", 5)
         monkeypatch.setattr(readers.time, "monotonic", lambda: 0.0)
@@ -384,6 +393,43 @@ class TestSettling:
         for text in ("", "2026-01-01 x y z", "garbage", str(make_line(post, 1))):
             pending.add(text)
         assert count(post) == 1
+
+    def test_bytes_that_are_no_text(self, settings):
+        """They keep nobody from being counted."""
+        settings.REDIS_URL = ""
+        post = make_post()
+        (pending.folder() / "lines").write_bytes(b"\xff\xfe broken\n")
+        pending.add(str(make_line(post, 1)))
+        assert count(post) == 1
+
+    def test_line_without_room(self, settings, monkeypatch, browser, caplog):
+        """Half a line is taken back, or it would spoil the next one."""
+        settings.REDIS_URL = ""
+        post, write = make_post(), pending.os.write
+        monkeypatch.setattr(pending.os, "write", lambda to, content: write(to, content[:20]))
+        assert read(post, browser()) == 503
+        assert "could not be kept" in caplog.text
+        monkeypatch.undo()
+        pending.add(str(make_line(post, 1)))
+        assert count(post) == 1
+
+    def test_who_settles_beside_somebody_else_takes_no_batch_apart(self):
+        """In Redis a name is noted in the very moment in which its batch is there."""
+        link = pending.get_link()
+        if link is None:
+            pytest.skip("There is no Redis here.")
+        pending.add("a line")
+        commands = []
+        with link.client.monitor() as monitor:
+            mine = pending.take_from_redis(link)
+            batch = [line for step in next(mine) for line in step]
+            for command in monitor.listen():
+                commands.append(command["command"].split()[0])
+                if commands[-1] == "EXEC":
+                    break
+        assert batch == ["a line"]
+        begin = commands.index("MULTI")
+        assert commands[begin:] == ["MULTI", "SADD", "RENAME", "EXEC"]
 
     def test_post_that_went_meanwhile(self):
         post, other = make_post("One"), make_post("Two")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from django.conf import settings
@@ -24,17 +25,27 @@ class FileGeneration:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def read(self) -> str:
-        """Return the generation."""
+    def read(self) -> str | None:
+        """Return the generation, or None where no file can be made."""
         try:
+            if not self.path.exists():
+                self.grow()
             state = os.stat(self.path)
-        except FileNotFoundError:
-            self.change()
-            state = os.stat(self.path)
+        except OSError:
+            return None
         # The size alone would begin anew with a new file.
         return f"{state.st_ino}.{state.st_ctime_ns}.{state.st_size}"
 
     def change(self) -> None:
+        try:
+            self.grow()
+        except OSError as error:
+            # On a full disk there is no room for a byte, but for another time.
+            logger.warning("%s: %s", self.path, error)
+            with suppress(OSError):
+                os.utime(self.path)
+
+    def grow(self) -> None:
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
             os.write(descriptor, b".")
@@ -75,7 +86,7 @@ class RedisGeneration:
 
     def renew(self) -> None:
         word = secrets.token_hex(8)
-        self.link.ask(lambda client: client.set(NAME, word))
+        self.link.ask(lambda client: client.set(NAME, word), insists=True)
         self.is_doubtful = False
 
 

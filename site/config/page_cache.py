@@ -9,6 +9,7 @@ raises (`page_changes.py`). docs/public-site.md tells how all of it fits togethe
 from __future__ import annotations
 
 import gzip
+import logging
 import pickle
 import random
 import re
@@ -24,6 +25,7 @@ from typing import Any, NamedTuple
 from django.conf import settings
 from django.contrib.messages import get_messages
 from django.http import HttpRequest, HttpResponse
+from django.middleware.gzip import GZipMiddleware
 from django.utils.cache import patch_vary_headers
 from django.utils.http import parse_etags
 from django.utils.translation import get_language_from_request
@@ -37,12 +39,19 @@ from config.redis_link import AwayError, get_link
 SECONDS = 30
 CDN_SECONDS = 15
 LARGEST_STORE = 64 * 1024 * 1024  # bytes of pages in one process
+MOST_PLACES = 1000  # with variants; every port that a request names is another
+# In Redis; the number is that of the form of `Kept`.
+KEY = "vestnik:page:1:{}"
 MESSAGES_COOKIE = "messages"  # of Django's storage in cookies, which is tried first
 NUMBER = re.compile(r"[1-9][0-9]{0,5}")
+# Named, and not with the weight that forbids it (RFC 9110, 12.4.2).
+GZIP = re.compile(r"\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))", re.IGNORECASE)
 # Other addresses of the interface are never kept; see config/urls.py.
 NEVER = INTERFACE - {"sitemap.xml"}
 # What answers say anew, or what belongs to one answer alone.
 OWN_HEADERS = {"cache-control", "content-encoding", "content-length", "etag", "set-cookie"}
+
+logger = logging.getLogger("vestnik.web")
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
@@ -117,11 +126,11 @@ def find_place(request: HttpRequest) -> Place | None:
     path = request.path_info
     if first_part(path) in NEVER or is_somebodys(request):
         return None
-    number = request.GET.get("page", "") if request.META.get("QUERY_STRING") else ""
-    if number and not NUMBER.fullmatch(number):
+    number = request.GET.get("page") if request.META.get("QUERY_STRING") else None
+    if number is not None and not NUMBER.fullmatch(number):
         return None
     language = get_language_from_request(request) if path in DOORS else ""
-    return Place(request.scheme, request.META.get("HTTP_HOST", ""), path, language, number)
+    return Place(request.scheme, request.META.get("HTTP_HOST", ""), path, language, number or "")
 
 
 def is_somebodys(request: HttpRequest) -> bool:
@@ -196,12 +205,16 @@ class Store:
         if link is None:
             return None
         try:
-            content = link.ask(lambda client: client.get(f"vestnik:page:{name}"))
+            content = link.ask(lambda client: client.get(KEY.format(name)))
         except AwayError:
             return None
         if content is None:
             return None
-        kept = pickle.loads(content)
+        try:
+            kept = pickle.loads(content)
+        except Exception:  # Whatever pickle makes of bytes that another release wrote.
+            logger.exception("A page in Redis cannot be read and is rendered again: %s", name)
+            return None
         self.put_here(name, kept)
         return kept
 
@@ -212,7 +225,7 @@ class Store:
         if link:
             content = pickle.dumps(kept)
             with suppress(AwayError):
-                link.ask(lambda client: client.set(f"vestnik:page:{name}", content, ex=SECONDS))
+                link.ask(lambda client: client.set(KEY.format(name), content, ex=SECONDS))
 
     def put_here(self, name: str, kept: Kept) -> None:
         with self.guard:
@@ -223,6 +236,8 @@ class Store:
             while self.size > LARGEST_STORE:
                 self.size -= self.pages.popitem(last=False)[1].size
         if kept.variants > 1:
+            if len(self.variants) >= MOST_PLACES:
+                self.variants.clear()
             self.variants[name.split(":")[1]] = kept.variants
 
 
@@ -237,6 +252,7 @@ class PageCacheMiddleware:
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
+        self.compressor = GZipMiddleware(get_response)
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         place = find_place(request)
@@ -266,11 +282,10 @@ class PageCacheMiddleware:
         with asking_for_all(request):
             response = self.go_by(request)
         terms = getattr(response, "terms", None)
-        if terms is None or not is_plain(response):
-            return response
-        if place.number and "page" not in terms.reads:
-            # The same page under many addresses would push others out.
-            return response
+        # The same page under many addresses would push others out.
+        is_known = terms is not None and not (place.number and "page" not in terms.reads)
+        if not is_known or not is_plain(response):
+            return self.compressor.process_response(request, response)
         kept = finish(place, response, terms)
         put(kept)
         return answer(request, kept)
@@ -337,7 +352,7 @@ def answer(request: HttpRequest, kept: Kept) -> HttpResponse:
         del response["Content-Type"]
         return response
     body, headers = kept.body, kept.headers
-    if "gzip" in request.META.get("HTTP_ACCEPT_ENCODING", ""):
+    if GZIP.search(request.META.get("HTTP_ACCEPT_ENCODING", "")):
         body, headers = kept.zipped, {**headers, "Content-Encoding": "gzip"}
     headers = {**headers, "Content-Length": str(len(body))}
     return HttpResponse(b"" if request.method == "HEAD" else body, headers=headers)

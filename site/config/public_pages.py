@@ -32,12 +32,13 @@ SHARE_SIZE = (1200, 630)
 def restrictions() -> QuerySet[PageViewRestriction]:
     """Return, to be used within a query of pages, what keeps each of them from strangers.
 
-    The page of a restriction is no join: SQLite would begin with that, at every page anew.
+    An alias is as private as what it repeats. The page of a restriction is no join: SQLite would begin with that, at every page anew.
     """
     path = ExpressionWrapper(OuterRef("path"), output_field=CharField())
     private = Subquery(Page.objects.filter(pk=OuterRef("page")).order_by().values("path")[:1])
-    rows = PageViewRestriction.objects.alias(path=path, private=private)
-    return rows.filter(path__startswith=F("private"))
+    source = ExpressionWrapper(OuterRef("alias_of__path"), output_field=CharField())
+    rows = PageViewRestriction.objects.alias(path=path, source=source, private=private)
+    return rows.filter(Q(path__startswith=F("private")) | Q(source__startswith=F("private")))
 
 
 class PublicPageQuerySet(PageQuerySet):

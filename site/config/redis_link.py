@@ -34,9 +34,12 @@ class Link:
     def is_away(self) -> bool:
         return time.monotonic() < self.away_until
 
-    def ask(self, call: Callable[[redis.Redis], Answer]) -> Answer:
-        """Return what the call returns; raise AwayError where Redis gives no answer."""
-        if self.is_away:
+    def ask(self, call: Callable[[redis.Redis], Answer], *, insists: bool = False) -> Answer:
+        """Return what the call returns; raise AwayError where Redis gives no answer.
+
+        `insists`: ask also while it is taken to be away.
+        """
+        if self.is_away and not insists:
             raise AwayError
         try:
             return call(self.client)

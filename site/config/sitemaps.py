@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
+from django.db.models import Exists
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
@@ -12,6 +13,7 @@ from wagtail.models import Page, Site
 
 from config.addresses import absolute
 from config.page_cache import keep
+from config.public_pages import restrictions
 
 # Kept from search engines: what is somebody's own, and pages made of what was typed.
 CLOSED = ["/admin/", "/dashboard/", "/u/", "/i18n/", "/blog/search/", "/*/blog/search/"]
@@ -39,7 +41,7 @@ def find_pages(request: HttpRequest) -> Any:
     pages = Page.objects.none()
     for home in homes:
         pages |= home.get_descendants(inclusive=True)
-    return pages.live().public().select_related("locale").order_by("path")
+    return pages.live().filter(~Exists(restrictions())).select_related("locale").order_by("path")
 
 
 def describe(page: Page, languages: dict[str, str]) -> dict[str, Any]:

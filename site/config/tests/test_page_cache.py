@@ -191,6 +191,20 @@ class TestStrangers:
         response = browser().get("/", headers={"If-None-Match": response["ETag"]})
         assert response.status_code == 304
 
+    def test_what_is_not_kept_comes_compressed_too(self, browser):
+        make_post()
+        headers = {"Accept-Encoding": "gzip"}
+        for address in ("/blog/search/?q=write", f"{POST}?page=3", "/no-such/"):
+            response = browser().get(address, headers=headers)
+            assert response["Content-Encoding"] == "gzip"
+            assert b"</html>" in gzip.decompress(response.content)
+
+    def test_compression_can_be_refused(self, browser):
+        make_post()
+        for _ in range(2):
+            response = browser().get(POST, headers={"Accept-Encoding": "gzip;q=0, br"})
+            assert "Content-Encoding" not in response
+
     def test_store_has_an_end(self, browser, monkeypatch):
         monkeypatch.setattr(page_cache, "LARGEST_STORE", 150_000)
         for number in range(6):
@@ -263,6 +277,26 @@ class TestPeople:
         assert "ETag" not in response
         assert f"<h1>{post.title}</h1>" not in response.text
         assert f">{post.title}</a>" not in browser().get("/blog/").text
+
+    def test_alias_of_a_private_page(self, browser):
+        """What repeats a private page is in no list either."""
+        post = make_post()
+        alias = post.create_alias(update_slug="repeated")
+        PageViewRestriction.objects.create(page=post, restriction_type="login")
+        for address in ("/blog/", "/blog/feed/", "/sitemap.xml", "/blog/search/?q=write"):
+            assert "repeated" not in browser().get(address).text
+        assert browser().get(alias.url).status_code == 302
+
+    def test_category_of_private_posts_alone(self, browser):
+        post = make_post()
+        category = Category.objects.create(name="Secret plans", locale=post.locale)
+        post.categories.add(category)
+        post.save()
+        assert "Secret plans" in browser().get("/blog/").text
+        PageViewRestriction.objects.create(page=post, restriction_type="login")
+        page_cache.store.clear()
+        generations.get_generation().change()
+        assert "Secret plans" not in browser().get("/blog/").text
 
 
 class TestChanges:
@@ -535,6 +569,59 @@ class TestCdn:
         with django_capture_on_commit_callbacks(execute=True):
             make_post().save_revision().publish()
         assert PURGED == []
+
+
+class TestTrouble:
+    """Whatever happens to the store, pages are rendered."""
+
+    @pytest.fixture
+    def without_redis(self, settings, tmp_path):
+        settings.REDIS_URL = ""
+        settings.VAR_DIR = tmp_path
+
+    def test_place_without_files(self, without_redis, settings, browser, monkeypatch):
+        def refuse(*args: Any) -> int:
+            raise PermissionError("no files here")
+
+        make_post()
+        monkeypatch.setattr(generations.os, "open", refuse)
+        for _ in range(2):
+            assert browser().get(POST).status_code == 200
+
+    def test_full_disk(self, without_redis, browser, monkeypatch, caplog):
+        """A change is seen although no byte can be added."""
+
+        def refuse(*args: Any) -> int:
+            raise OSError("no room")
+
+        post = make_post()
+        browser().get(POST)
+        monkeypatch.setattr(generations.os, "write", refuse)
+        change_behind_the_back(post)
+        generations.get_generation().change()
+        assert "no room" in caplog.text
+        assert "Changed" in browser().get(POST).text
+
+    def test_page_in_redis_that_cannot_be_read(self, browser):
+        link = page_cache.get_link()
+        if link is None:
+            pytest.skip("There is no Redis here.")
+        make_post()
+        browser().get(POST)
+        page_cache.store.clear()
+        for key in link.client.scan_iter("vestnik:page:*"):
+            link.client.set(key, b"of another release")
+        assert browser().get(POST).status_code == 200
+
+    def test_change_reaches_a_redis_that_was_away_a_moment_ago(self, browser):
+        link = page_cache.get_link()
+        if link is None:
+            pytest.skip("There is no Redis here.")
+        before = generations.get_generation().read()
+        link.lose(RuntimeError("a moment"))
+        generations.get_generation().change()
+        link.away_until = float("-inf")
+        assert link.client.get(generations.NAME).decode() != before
 
 
 class TestWithoutRedis:
