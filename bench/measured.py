@@ -1,4 +1,4 @@
-"""The site as gunicorn serves it, saying in a header what each answer cost: for bench/site.py.
+"""The site as gunicorn serves it, saying in a header what each answer cost: for bench/website.py.
 
 `Server-Timing: site;dur=12.3, queries;desc=9`: milliseconds from the request to the last byte of the
 answer, and queries. With `X-Uncached` in the request, everything that is cached is forgotten before.
@@ -27,12 +27,11 @@ class Count:
 def forget_all() -> None:
     """Forget all pages; where sites lie is known on a site that has answered before."""
     # Models can be imported once the application is there.
-    from config import page_cache
+    from config.generations import get_generation
     from wagtail.models import Site
 
     cache.clear()
-    if store := getattr(page_cache, "store", None):
-        store.clear()
+    get_generation().change()
     Site.get_site_root_paths()
 
 
