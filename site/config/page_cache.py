@@ -154,6 +154,10 @@ class Kept:
     until: float = field(default_factory=lambda: time.time() + SECONDS)
 
     @property
+    def is_fresh(self) -> bool:
+        return time.time() < self.until
+
+    @property
     def size(self) -> int:
         return len(self.body) + len(self.zipped) + 1000
 
@@ -185,19 +189,24 @@ class Store:
         self.pages: OrderedDict[str, Kept] = OrderedDict()
         # How many variants there are at a place, where there is more than one.
         self.variants: dict[str, int] = {}
+        # When this process rendered one of these last.
+        self.rendered_at: dict[str, float] = {}
 
     def clear(self) -> None:
         with self.guard:
             self.size = 0
             self.pages.clear()
             self.variants.clear()
+            self.rendered_at.clear()
 
     def find(self, generation: str, place: str, number: int) -> Kept | None:
-        name = f"{generation}:{place}:{number}"
-        kept = self.pages.get(name) or self.fetch(name)
-        if kept is None or kept.until < time.time():
-            return None
-        return kept
+        """Return what is kept and not too old, of whatever process."""
+        kept = self.find_here(generation, place, number)
+        return kept or self.fetch(f"{generation}:{place}:{number}")
+
+    def find_here(self, generation: str, place: str, number: int) -> Kept | None:
+        kept = self.pages.get(f"{generation}:{place}:{number}")
+        return kept if kept and kept.is_fresh else None
 
     def fetch(self, name: str) -> Kept | None:
         """Take over what another process rendered."""
@@ -215,12 +224,16 @@ class Store:
         except Exception:  # Whatever pickle makes of bytes that another release wrote.
             logger.exception("A page in Redis cannot be read and is rendered again: %s", name)
             return None
+        if not kept.is_fresh:
+            return None
         self.put_here(name, kept)
         return kept
 
     def put(self, generation: str, place: str, number: int, kept: Kept) -> None:
         name = f"{generation}:{place}:{number}"
         self.put_here(name, kept)
+        if kept.variants > 1:
+            self.rendered_at[place] = time.monotonic()
         link = get_link()
         if link:
             content = pickle.dumps(kept)
@@ -314,12 +327,16 @@ def choose(request: HttpRequest, generation: str, place: str) -> int:
     if variants == 1:
         return 0
     numbers = range(variants)
+    fresh = {number: store.find_here(generation, place, number) for number in numbers}
     if tags := request.META.get("HTTP_IF_NONE_MATCH"):
-        theirs = [n for n in numbers if is_theirs(store.find(generation, place, n), tags)]
+        theirs = [number for number in numbers if is_theirs(fresh[number], tags)]
         if theirs and request.META.get("HTTP_SEC_FETCH_MODE") != "navigate":
             return theirs[0]
-        numbers = [n for n in numbers if n not in theirs] or numbers
-    return random.choice(numbers)
+        numbers = [number for number in numbers if number not in theirs] or numbers
+    # One variant is rendered after the other: readers would wait for all of them at once.
+    ready = [number for number in numbers if fresh[number]]
+    is_pause = time.monotonic() - store.rendered_at.get(place, 0.0) < SECONDS / variants / 2
+    return random.choice(ready if ready and is_pause else numbers)
 
 
 def is_theirs(kept: Kept | None, tags: str) -> bool:

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import count
 from typing import Any
 
 import pytest
@@ -172,6 +173,7 @@ class TestStrangers:
             make_post(f"Post {number}", shuffle=number / 15)
         places = iter(number / 5 for number in range(5))
         monkeypatch.setattr("blog.models.random_place", lambda: next(places))
+        monkeypatch.setattr(page_cache.time, "monotonic", count(0, 100).__next__)
         reader, etag, seen = browser(), "", []
         for _ in range(30):
             headers = {"Sec-Fetch-Mode": "navigate", "If-None-Match": etag}
@@ -182,6 +184,16 @@ class TestStrangers:
             seen.append(frozenset(re.findall(r">(Post \d+)</a>", response.text)))
         assert len(set(seen)) > 1
         assert costs(browser, "/") == 0
+
+    def test_variants_of_home_are_not_rendered_all_at_once(self, browser, monkeypatch):
+        monkeypatch.setattr(page_cache.time, "monotonic", lambda: 1000.0)
+        for number in range(9):
+            make_post(f"Post {number}")
+        browser().get("/")
+        for _ in range(20):
+            assert costs(browser, "/") == 0
+        monkeypatch.setattr(page_cache.time, "monotonic", lambda: 1010.0)
+        assert sum(costs(browser, "/") > 0 for _ in range(40)) == 1
 
     def test_variants_of_home_are_good_for_programs(self, browser):
         for number in range(9):
