@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from django.core.cache import cache
+from config.page_cache import store
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -60,7 +60,7 @@ class TestPosts:
             make_post(f"Post {n}")
         seen = set()
         for _ in range(20):
-            cache.clear()
+            store.clear()
             shown = titles(browser().get("/").text)
             assert len(shown) == 3
             seen.add(frozenset(shown))
