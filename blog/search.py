@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from functools import lru_cache
-from typing import TYPE_CHECKING
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any
 
-import snowballstemmer
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 from django.utils.functional import cached_property
@@ -30,7 +29,6 @@ EXCERPT = 220  # characters
 NO_BREAK = "\u00a0"
 FEW = 500  # keys that a statement takes as parameters
 WORD = re.compile(r"\w+")
-STEMMERS = {name: snowballstemmer.stemmer(name) for name in ("russian", "english")}
 
 
 def clean(query: str) -> str:
@@ -44,13 +42,20 @@ FLEETING = re.compile(r"(?<=[бвгджзйклмнпрстфхцчшщ])[ое](
 IRREGULAR = {"писем": "письмо", "тюрем": "тюрьма"}
 
 
+@cache
+def _stemmer(language: str) -> Any:
+    import snowballstemmer  # All languages at once, 3 MB: workers do without it.
+
+    return snowballstemmer.stemmer(language)
+
+
 @lru_cache(maxsize=20_000)
 def stem(word: str) -> str:
     """Return what the forms of a word have in common; it is no word by itself."""
     word = word.lower().replace("ё", "е")
     if word.isascii():
-        return STEMMERS["english"].stemWord(word)
-    found = STEMMERS["russian"].stemWord(IRREGULAR.get(word, word))
+        return _stemmer("english").stemWord(word)
+    found = _stemmer("russian").stemWord(IRREGULAR.get(word, word))
     return FLEETING.sub("", found) if len(found) > 3 else found
 
 

@@ -563,6 +563,10 @@ class AttemptQuerySet(models.QuerySet):
             .order_by(*(F(name).asc(nulls_first=True) for name in turns), "pk")
         )
 
+    def opening_left(self, now: datetime) -> AttemptQuerySet:
+        """Return runs of which only a part is planned, and nobody is at it any more."""
+        return self.running().filter(opening_until__lte=now)
+
     def sums(self) -> dict[str, int]:
         """Return planned, accepted, rejected, skipped and unknown, added up over all rows."""
         return self.aggregate(**{name: models.Sum(name, default=0) for name in Attempt.SUMS})
@@ -610,6 +614,10 @@ class Attempt(models.Model):
     held_reason = models.CharField(_("reason"), max_length=500, blank=True)
     # Somebody let it go on although many were refused: not paused again for that.
     brake_released = models.BooleanField(default=False)
+    # A large run is planned in steps (runs.py), and sent meanwhile: up to this client. Whoever is
+    # at it has so long for the next step; both are empty when everybody is planned.
+    audience_to = models.BigIntegerField(null=True, blank=True)
+    opening_until = models.DateTimeField(null=True, blank=True)
     # The message as it was when the run opened.
     subject = models.CharField(_("subject"), max_length=400, blank=True)
     html = models.TextField(blank=True)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import connection, transaction
-from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, F, Max, OuterRef, Q, QuerySet
+from django.utils import timezone
 
 from accounts.models import User
 from mailings import reasons
 from mailings.delivery import letter
 from mailings.models import (
     Attempt,
+    AttemptQuerySet,
     Chunk,
     Client,
     Delivery,
@@ -30,6 +31,10 @@ logger = logging.getLogger("vestnik.delivery")
 # only (seconds): one in the hands of a host that died does not hold up the others for long.
 CHUNK_SIZE, LEAST_CHUNK_SIZE, LIMITED_SECONDS = 2000, 10, 5
 LAST_CHUNK_SIZE = 500  # of the last ones of a run: see part_of_row
+# A run is opened in steps of so many recipients, each as large as all before it together: its
+# first letters go out while the others are planned.
+FIRST_STEP, LARGEST_STEP = 20_000, 200_000
+OPENING_LEASE = timedelta(seconds=20)  # between two steps; then another worker goes on
 # Rows are saved a moment before their recipients are.
 AUDIENCE_GRACE = 10  # seconds
 
@@ -48,22 +53,37 @@ def waiting(now: datetime) -> bool:
 
 def is_opening_due(now: datetime, mailing_id: int | None = None) -> bool:
     """Return whether `open_due` has anything to do."""
-    return _due(now, mailing_id).exists() or Mailing.objects.outlived(now).exists()
+    return (
+        _due(now, mailing_id).exists()
+        or _left(now, mailing_id).exists()
+        or Mailing.objects.outlived(now).exists()
+    )
 
 
 def open_due(
     now: datetime,
     mailing_id: int | None = None,
     stopping: Callable[[], bool] = lambda: False,
+    opened: Callable[[Attempt], None] = lambda run: None,
 ) -> int:
-    """Open a run for every mailing that is due, end those whose time is over; return how many."""
-    opened = 0
+    """Open a run for every mailing that is due, end those whose time is over; return how many.
+
+    `opened` is called with each run as soon as its first letters may go out.
+    """
+    count = 0
+    for pk, lease in _left(now, mailing_id).values_list("pk", "opening_until"):
+        mine = _leased(pk).filter(opening_until=lease)
+        if mine.update(opening_until=timezone.now() + OPENING_LEASE):
+            _plan_the_rest(pk, stopping)
     for pk in _due(now, mailing_id).values_list("pk", flat=True):
         if stopping():
             break
-        opened += _open_safely(pk, now)
+        if run := _open_safely(pk, now):
+            count += 1
+            opened(run)
+            _plan_the_rest(run.pk, stopping)
     Mailing.objects.outlived(now).update(status=Mailing.Status.FINISHED, next_run_at=None)
-    return opened
+    return count
 
 
 def _due(now: datetime, mailing_id: int | None) -> MailingQuerySet:
@@ -71,20 +91,25 @@ def _due(now: datetime, mailing_id: int | None) -> MailingQuerySet:
     return due if mailing_id is None else due.filter(pk=mailing_id)
 
 
-def _open_safely(mailing_id: int, now: datetime) -> bool:
+def _left(now: datetime, mailing_id: int | None) -> AttemptQuerySet:
+    left = Attempt.objects.opening_left(now)
+    return left if mailing_id is None else left.filter(mailing=mailing_id)
+
+
+def _open_safely(mailing_id: int, now: datetime) -> Attempt | None:
     try:
-        return open_run(mailing_id, now) is not None
+        return open_run(mailing_id, now)
     except Exception:  # one mailing's defect must not hold up the others
         logger.exception("mailing %s could not be opened", mailing_id)
-        return False
+        return None
 
 
 def open_run(mailing_id: int, now: datetime) -> Attempt | None:
     """Open the run that is due, with a row for every recipient; None where there is none.
 
-    However many workers try: `unique(mailing, slot)` and the lock let one of them succeed.
+    Of a large audience only the first are planned: `plan_next` goes on. However many workers
+    try: `unique(mailing, slot)` and the lock let one of them succeed.
     """
-    began = time.monotonic()
     with transaction.atomic():
         due = Mailing.objects.due(now).select_related("owner", "message")
         mailing = due.select_for_update(of=("self",)).filter(pk=mailing_id).first()
@@ -98,16 +123,51 @@ def open_run(mailing_id: int, now: datetime) -> Attempt | None:
             mailing.plan(now)
         mailing.save(update_fields=["next_run_at", "status"])
     if attempt:
-        seconds = time.monotonic() - began
-        logger.info(
-            "mailing %s: run %s of %s letters opened in %.2f s",
-            mailing_id,
-            attempt.pk,
-            attempt.planned,
-            seconds,
-        )
-        close_run(attempt.pk, now)  # Where nobody is left to send to.
+        _opened(attempt, now)
     return attempt
+
+
+def _plan_the_rest(attempt_id: int, stopping: Callable[[], bool]) -> None:
+    """Plan all recipients of a run who are not planned yet; when told to stop, leave it so."""
+    try:
+        while plan_next(attempt_id):
+            if stopping():
+                _leased(attempt_id).update(opening_until=timezone.now())
+                break
+    except Exception:  # As above; when the lease is over it is tried again.
+        logger.exception("run %s: its recipients could not be planned", attempt_id)
+
+
+def _leased(attempt_id: int) -> AttemptQuerySet:
+    return Attempt.objects.running().filter(pk=attempt_id, opening_until__isnull=False)
+
+
+def plan_next(attempt_id: int) -> bool:
+    """Plan the next recipients of a run that is open in part; return whether any are left."""
+    attempt = _leased(attempt_id).select_related("mailing__owner").defer("html", "text").first()
+    if attempt is None:
+        return False
+    # Without a lock: letters of the run are recorded meanwhile. Where two are at the same step
+    # the lease of one counts, and a client has one row a run.
+    mine = _leased(attempt_id).filter(opening_until=attempt.opening_until)
+    with transaction.atomic():
+        count, skipped = _plan_step(attempt, timezone.now())
+        sums = {"planned": F("planned") + count, "skipped": F("skipped") + skipped}
+        until = {"audience_to": attempt.audience_to, "opening_until": attempt.opening_until}
+        if not mine.update(**sums, **until):
+            transaction.set_rollback(True)
+            return False
+    _opened(attempt, timezone.now())
+    return attempt.opening_until is not None
+
+
+def _opened(attempt: Attempt, now: datetime) -> None:
+    if attempt.opening_until is not None:
+        return
+    seconds = (timezone.now() - attempt.started_at).total_seconds()
+    words = "mailing %s: run %s of %s letters opened in %.2f s"
+    logger.info(words, attempt.mailing_id, attempt.pk, attempt.planned, seconds)
+    close_run(attempt.pk, now)  # Where nobody is left to send to.
 
 
 def _audience_is_coming(mailing: Mailing, now: datetime) -> bool:
@@ -125,8 +185,9 @@ def _create_attempt(mailing: Mailing, slot: datetime, now: datetime) -> Attempt:
         logger.exception("mailing %s: the letter could not be composed", mailing.pk)
         return _left_out(attempt, reasons.NOT_COMPOSED, now)
     attempt.subject, attempt.html, attempt.text = content.subject, content.html, content.text
+    attempt.audience_to = Client.objects.aggregate(last=Max("pk"))["last"] or 0
     attempt.save()
-    plan_deliveries(attempt, mailing, now)
+    attempt.skipped = _plan_step(attempt, now)[1]
     attempt.server_response = "" if attempt.planned else reasons.NO_RECIPIENTS
     attempt.save()
     return attempt
@@ -139,10 +200,18 @@ def _left_out(attempt: Attempt, reason: str, now: datetime) -> Attempt:
     return attempt
 
 
-def plan_deliveries(attempt: Attempt, mailing: Mailing, now: datetime) -> None:
-    """Freeze the audience: one row per client, and the chunks over them; set the sums."""
+def _plan_step(attempt: Attempt, now: datetime) -> tuple[int, int]:
+    """Freeze the next part of the audience: one row per client, and the chunks over them.
+
+    Returns how many were planned, and how many of these skipped; sets on `attempt`, which the
+    caller saves, what is planned in all and until when the next step is waited for.
+    """
     moment = connection.ops.adapt_datetimefield_value(now)
-    audience = mailing.audience().order_by("id").values("id", "email", "unsubscribed_at")
+    last = attempt.deliveries.aggregate(last=Max("client_id"))["last"] or 0
+    before = attempt.chunks.aggregate(last=Max("last_id"))["last"] or 0
+    step = min(max(attempt.planned, FIRST_STEP), LARGEST_STEP)
+    audience = attempt.mailing.audience().filter(pk__gt=last, pk__lte=attempt.audience_to)
+    audience = audience.order_by("id").values("id", "email", "unsubscribed_at")[:step]
     inner, params = audience.query.sql_with_params()
     with connection.cursor() as cursor:
         cursor.execute(
@@ -153,15 +222,23 @@ def plan_deliveries(attempt: Attempt, mailing: Mailing, now: datetime) -> None:
             f" CASE WHEN a.unsubscribed_at IS NULL THEN '' ELSE %s END, 0, 0, %s FROM ({inner}) a",
             [attempt.pk, reasons.UNSUBSCRIBED, moment, *params],
         )
-        attempt.planned = max(cursor.rowcount, 0)
+        count = max(cursor.rowcount, 0)
+        attempt.planned += count
+        is_last = count < step
+        # The last tenth comes in smaller chunks: no worker waits long for that of another.
+        full = max(count - attempt.planned // 10, 0) if is_last else count
         cursor.execute(
             "INSERT INTO mailings_chunk (attempt_id, first_id, last_id, due_at, worker, claimed_to)"
             " SELECT %s, min(r.id), max(r.id), %s, '', 0 FROM (SELECT id,"
-            f" {part_of_row(attempt.planned, chunk_size(mailing.owner))} AS part"
-            " FROM mailings_delivery WHERE attempt_id = %s) r GROUP BY r.part ORDER BY 1, 2",
-            [attempt.pk, moment, attempt.pk],
+            f" {part_of_row(full, chunk_size(attempt.mailing.owner))} AS part"
+            " FROM mailings_delivery WHERE attempt_id = %s AND id > %s) r"
+            " GROUP BY r.part ORDER BY 1, 2",
+            [attempt.pk, moment, attempt.pk, before],
         )
-    attempt.skipped = attempt.deliveries.filter(status=Delivery.Status.SKIPPED).count()
+    rows = attempt.deliveries.filter(pk__gt=before)
+    attempt.opening_until = None if is_last else timezone.now() + OPENING_LEASE
+    attempt.audience_to = None if is_last else attempt.audience_to
+    return count, rows.filter(status=Delivery.Status.SKIPPED).count()
 
 
 def chunk_size(owner: User) -> int:
@@ -172,13 +249,12 @@ def chunk_size(owner: User) -> int:
     return min(max(few, LEAST_CHUNK_SIZE), CHUNK_SIZE)
 
 
-def part_of_row(count: int, size: int) -> str:
-    """Return an SQL expression for the chunk that a row of a run of `count` rows belongs to.
+def part_of_row(full: int, size: int) -> str:
+    """Return an SQL expression for the chunk that a row belongs to, by its place among the rows.
 
-    The last fifth comes in smaller chunks: no worker waits long for the last one of another.
+    The first `full` rows, or nearly as many, come in chunks of `size`, the others in small ones.
     """
-    small = min(size, LAST_CHUNK_SIZE)
-    large = count * 4 // 5 // size  # so many chunks of the full size
+    small, large = min(size, LAST_CHUNK_SIZE), full // size
     row = "(row_number() OVER (ORDER BY id) - 1)"
     rest = f"{large} + ({row} - {large * size}) / {small}"
     return f"CASE WHEN {row} < {large * size} THEN {row} / {size} ELSE {rest} END"
@@ -221,7 +297,7 @@ def _skip(rows: QuerySet[Delivery], reason: str, now: datetime) -> int:
 def finished_runs() -> QuerySet[Attempt]:
     """Return runs at work that have nothing left to do."""
     left = Chunk.objects.filter(attempt=OuterRef("pk"), due_at__isnull=False)
-    return Attempt.objects.running().exclude(Exists(left))
+    return Attempt.objects.running().filter(opening_until=None).exclude(Exists(left))
 
 
 def close_finished(now: datetime) -> None:

@@ -7,14 +7,13 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
 
 from django.conf import settings
 from django.utils import timezone
 
-from mailings import limits, reasons, rescue, runs
+from mailings import limits, overlap, reasons, rescue, runs
 from mailings.delivery import ledger
-from mailings.delivery.hold import Hold, Letter, Rota, Summary
+from mailings.delivery.hold import BATCH, Hold, Letter, Rota, Summary
 from mailings.delivery.transport import Health, Outcome, Result, Transport
 from mailings.journal import Journal
 from mailings.metrics import Tally
@@ -23,8 +22,7 @@ from mailings.smtp.protocol import Server
 
 logger = logging.getLogger("vestnik.delivery")
 
-CLAIM = 250  # rows claimed at a time, at least
-FLUSH_ROWS, FLUSH_SECONDS = 250, 0.2  # results wait for their batch no longer than this
+FLUSH_SECONDS = 0.2  # results wait for their batch no longer than this
 REREAD_SECONDS = 0.4  # consent is read again
 LOOK_SECONDS = 1.0  # between two looks at what is due
 LEASE_SECONDS = 5.0  # between two prolongations of a lease
@@ -40,15 +38,17 @@ def run_pass(
     seconds: float | None = None,
     mailing_id: int | None = None,
     progress: Callable[[Attempt], None] | None = None,
+    opened: Callable[[Attempt], None] = lambda run: None,
 ) -> Summary:
     """Open what is due and send until nothing is left, the time is up, or `stopping()`.
 
-    Command line and worker both call this. Running it twice at once does no harm.
+    Command line and worker both call this. Running it twice at once does no harm. `opened` is
+    called with each run that this worker opens, as soon as its first letters may go out.
     """
     end = time.monotonic() + seconds if seconds is not None else float("inf")
     summary, errors = Summary(), 0
     while True:
-        turn = Turn(stopping, end, summary, mailing_id, progress)
+        turn = Turn(stopping, end, summary, mailing_id, progress, opened)
         try:
             turn.run()
             return summary
@@ -71,6 +71,7 @@ class Turn:
     summary: Summary
     mailing_id: int | None = None
     progress: Callable[[Attempt], None] | None = None
+    opened: Callable[[Attempt], None] = lambda run: None
     worker: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def __post_init__(self) -> None:
@@ -128,7 +129,8 @@ class Turn:
             hold.claims_no_more = True
         if not self.holds:
             self.must_open = False
-            self.summary.opened += runs.open_due(timezone.now(), self.mailing_id, self.stopping)
+            now, scope = timezone.now(), self.mailing_id
+            self.summary.opened += runs.open_due(now, scope, self.stopping, self.opened)
             self.rota.forget()
 
     def _work(self) -> None:
@@ -166,6 +168,7 @@ class Turn:
     def close(self) -> None:
         """End the sessions. What an error left unrecorded stays in the journal."""
         if self.transport:
+            overlap.share_waits(None)
             self.transport.close()
         if self.journal:
             self.journal.abandon() if self.holds else self.journal.close()
@@ -179,6 +182,7 @@ class Turn:
         patience = time.monotonic() + self.server.timeout
         while self.transport.is_busy and time.monotonic() < patience:
             self.transport.turn(FLUSH_SECONDS)  # The answers reach the journal.
+            self.transport.take_results()
         ledger.put_aside(bad.chunk, timezone.now())
 
     # -- chunks in and out
@@ -188,7 +192,7 @@ class Turn:
         can_claim = any(hold.can_claim(timezone.now()) for hold in self.holds)
         if can_claim or self.health.trouble or len(self.holds) >= MOST_HOLDS:
             return
-        if self.holds and (self.health.is_probing or len(self.transport.queue) > CLAIM):
+        if self.holds and (self.health.is_probing or len(self.transport.queue) > BATCH):
             return
         if not self.holds:
             self.rota.forget()  # Before a worker gives up it must have looked.
@@ -207,6 +211,7 @@ class Turn:
     def _set_up(self, chunk: Chunk) -> None:
         size = settings.SMTP_CONNECTIONS
         self.transport = Transport(self.server, size, Letter.answered, self.tally.took)
+        overlap.share_waits(self.transport.serve_until)
         try:
             self.journal = Journal(self.worker)
         except OSError as error:
@@ -231,25 +236,18 @@ class Turn:
         """Claim more rows where there is room."""
         now = timezone.now()
         hold.end_turn(self.health, self.transport)
-        if not hold.can_claim(now):
+        if not hold.can_claim(now) or (hold.is_young and (hold.hand or hold.results)):
             return
-        room = max(CLAIM, 2 * settings.SMTP_CONNECTIONS)
+        room = max(hold.batch, 2 * settings.SMTP_CONNECTIONS)
         if self.health.is_probing:
             room = 0 if any(each.hand for each in self.holds) else 1  # the probe
         elif len(self.transport.queue) > room // 2:
             return
-        owner = hold.chunk.attempt.mailing.owner
-        if room and not hold.booked:
-            hold.booked, hold.not_before = limits.ration(owner, room, now)
-            if hold.not_before > now + timedelta(seconds=LOOK_SECONDS):
-                # The letters in hand have their places already: they still go out.
-                hold.claims_no_more = True
-        if not room or not hold.booked or hold.not_before > now:
+        if not (room := room and hold.ration(room, now)):
             return
-        room, hold.booked = hold.booked, 0
         read_at = time.monotonic()
         claimed = ledger.claim(hold.chunk, room, timezone.now())
-        limits.give_back(owner, room - len(claimed))
+        limits.give_back(hold.chunk.attempt.mailing.owner, room - len(claimed))
         hold.claims_no_more = not claimed
         rows, late = self.health.domains.admit(claimed)
         for row, wait in late:
@@ -261,7 +259,8 @@ class Turn:
         clock = time.monotonic()
         for hold in self.holds:
             self.at_work_on = hold
-            if len(hold.results) >= FLUSH_ROWS or clock - hold.flushed >= FLUSH_SECONDS:
+            is_enough = len(hold.results) >= hold.batch or not hold.hand
+            if is_enough or clock - hold.flushed >= FLUSH_SECONDS:
                 self._flush(hold)
             if clock - hold.renewed >= LEASE_SECONDS:
                 hold.renewed = clock

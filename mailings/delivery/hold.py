@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.utils import timezone
 
@@ -23,7 +23,11 @@ from mailings.unsubscribe import urls_of
 CONSENT_SECONDS = 0.9
 LIMITED_TURN = 10.0  # of a company whose own limit leaves the others their turns
 OVERTIME = 1.0  # seconds after a turn in which letters that wait still go out
+MOST_WAIT = 1.0  # for a place under a limit; the chunk goes back rather than wait longer
 CHUNK_TURN = 2.0  # seconds after which a chunk goes back, so that other runs have their turn
+# Rows that are claimed, and results that are written, at a time; and so many of a run that may
+# still be paused for its first letters, before many more of them are on their way.
+BATCH, FIRST_BATCH = 500, 250
 # So many refusals for policy or quota, without an accepted letter between them, pause the run;
 # and so does a share of refused addresses among a run's first letters.
 REFUSALS = 3
@@ -75,12 +79,31 @@ class Hold:
         self.pause: tuple[str, str] | None = None  # reason and words for which the run is paused
         self.refusals = self.accepted = self.refused_for_good = 0
         self.last_refusal = Result(Outcome.REFUSED)
+        self.is_young = chunk.attempt.accepted + chunk.attempt.rejected < FIRST_LETTERS
         self.flushed = self.renewed = time.monotonic()
         is_limited = chunk.attempt.mailing.owner.letters_per_minute
         self.turn_ends = self.flushed + (LIMITED_TURN if is_limited else CHUNK_TURN)
 
+    @property
+    def batch(self) -> int:
+        """Return how many rows to claim, and how many results to write, at a time."""
+        return FIRST_BATCH if self.is_young else BATCH
+
     def can_claim(self, now: datetime) -> bool:
         return not self.claims_no_more and (self.not_before is None or self.not_before <= now)
+
+    def ration(self, room: int, now: datetime) -> int:
+        """Return how many letters, `room` at most, the limits let out now."""
+        if not self.booked:
+            owner = self.chunk.attempt.mailing.owner
+            self.booked, self.not_before = limits.ration(owner, room, now)
+            if self.not_before > now + timedelta(seconds=MOST_WAIT):
+                # The letters in hand have their places already: they still go out.
+                self.claims_no_more = True
+        if self.not_before > now:
+            return 0
+        count, self.booked = self.booked, 0
+        return count
 
     def take_in_hand(self, row: Claimed, read_at: float) -> Letter:
         """Return the letter of a row whose consent was read at `read_at` (time.monotonic)."""
@@ -151,10 +174,11 @@ class Hold:
             if each.slot is not None:
                 self.journal.recorded(each.slot)
         decided = sums.accepted + sums.rejected
-        is_young = decided - final < FIRST_LETTERS <= sums.planned
+        is_early = decided - final < FIRST_LETTERS <= sums.planned
+        self.is_young = decided < FIRST_LETTERS
         refused = sums.rejected + self.refused_for_good
         is_bad = refused > MOST_REFUSED * max(decided, FIRST_LETTERS)
-        if refusals and is_young and is_bad and not self.chunk.attempt.brake_released:
+        if refusals and is_early and is_bad and not self.chunk.attempt.brake_released:
             self.pause = (reasons.TOO_MANY_REFUSED, refusals[-1].text)
 
 

@@ -73,9 +73,8 @@ RULES: tuple[tuple[tuple[str, ...], str, str, Outcome], ...] = (
     # RFC 5321 4.2.3: the server does not follow our commands, or fails by itself; that says
     # nothing of the person. One such reply is tried later, several in a row are trouble.
     (LETTER, r"50[0234]", r".*", Outcome.LOST),
-    # RFC 3463 3.8: security or policy. One such reply is tried later, several in a row mean that
-    # the server does not want this mailing.
-    # 5.4.5 and 5.3: a sending limit, or the system is full.
+    # Security or policy (RFC 3463 3.8), a sending limit (5.4.5), a full system (5.3): several in
+    # a row mean that the server does not want this mailing, a single one is tried later.
     (LETTER, r"5..", r"5\.(7\.|4\.5|3\.)", Outcome.REFUSED),
     (LETTER, r"4..", r".*", Outcome.LATER),
     (LETTER, r"5..", r".*", Outcome.NEVER),
@@ -133,6 +132,7 @@ class Transport(Pool):
 
     def take_results(self) -> list[tuple[Any, Result]]:
         """Return what has become of letters since the last call."""
+        self.is_heard = True
         results, self._results = self._results, []
         return results
 
@@ -172,7 +172,8 @@ class Transport(Pool):
     def _end(self, letter: Any, result: Result) -> None:
         self._note(letter, result)
         self._results.append((letter, result))
-        self.is_urgent = self.is_urgent or result.outcome is not Outcome.ACCEPTED
+        if result.outcome is not Outcome.ACCEPTED:
+            self.is_urgent, self.is_heard = True, False
 
 
 class Health:

@@ -49,7 +49,8 @@ class Pool:
         )
         self._rest_until = self._looked = 0.0
         self._closed = False
-        self.is_urgent = False  # whoever calls `turn` must hear of something before more is sent
+        # Whoever calls `turn` must hear of something before more is sent; they have heard of it.
+        self.is_urgent = self.is_heard = False
         self._wake, self._bell = socket.socketpair()
         self._wake.setblocking(False)
         self._poll = select.epoll()
@@ -64,23 +65,47 @@ class Pool:
 
     def turn(self, timeout: float) -> None:
         """Send and receive for a moment; wait up to `timeout` seconds for the first event."""
+        if self.is_urgent and not self.is_heard:
+            return  # It came while the database was waited for.
         self.is_urgent = False
         self._feed()
         events = self._poll.poll(timeout)
         now = time.monotonic()
         end = now + self.MOMENT
         while events:
-            for fd, mask in events:
-                if session := self.sessions.get(fd):
-                    self._serve(session, mask)
-                elif fd == self._bell_fd:
-                    self._adopt_opened()
-            if self._idle and self.queue:
-                self._feed()
+            self._take_in(events)
             now = time.monotonic()
             events = now < end and not self.is_urgent and self._poll.poll(end - now)
         if now - self._looked >= self.LOOK:
             self._drop_silent()
+
+    def serve_until(self, fd: int, mask: int) -> bool:
+        """Send and receive until another file is ready (see select.epoll).
+
+        Returns False, with the file perhaps not ready, when nothing more may be sent before
+        whoever calls `turn` has heard of something.
+        """
+        self._poll.register(fd, mask)
+        try:
+            while not self.is_urgent:
+                events = self._poll.poll(self.LOOK)
+                self._take_in(events)
+                if any(each == fd for each, _mask in events):
+                    return True
+                if time.monotonic() - self._looked >= self.LOOK:
+                    self._drop_silent()
+        finally:
+            self._poll.unregister(fd)
+        return False
+
+    def _take_in(self, events: list[tuple[int, int]]) -> None:
+        for fd, mask in events:
+            if session := self.sessions.get(fd):
+                self._serve(session, mask)
+            elif fd == self._bell_fd:
+                self._adopt_opened()
+        if self._idle and self.queue:
+            self._feed()
 
     def withdraw(self) -> None:
         """Give back the letters that wait and may no longer begin."""

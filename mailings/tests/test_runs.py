@@ -153,7 +153,7 @@ class TestAudience:
         assert (run.status, run.accepted) == ("success", 30)
         assert len(set(server.recipients())) == len(server.letters) == 30
 
-    def test_the_last_fifth_comes_in_smaller_chunks(self, server, owner, monkeypatch):
+    def test_the_last_tenth_comes_in_smaller_chunks(self, server, owner, monkeypatch):
         monkeypatch.setattr(runs, "CHUNK_SIZE", 8)
         monkeypatch.setattr(runs, "LAST_CHUNK_SIZE", 2)
         due = make_due(owner, 23)
@@ -164,6 +164,128 @@ class TestAudience:
         chunks = [[key for key in keys if first <= key <= last] for first, last in ranges]
         assert [len(chunk) for chunk in chunks] == [8, 8, 2, 2, 2, 1]
         assert sum(chunks, []) == keys
+
+
+class TestOpeningInSteps:
+    """A large run is sent while it is still being opened."""
+
+    @pytest.fixture(autouse=True)
+    def small_steps(self, monkeypatch):
+        monkeypatch.setattr(runs, "FIRST_STEP", 4)
+        monkeypatch.setattr(runs, "LARGEST_STEP", 8)
+        monkeypatch.setattr(runs, "CHUNK_SIZE", 3)
+
+    def opened_in_part(self, owner, count: int = 30) -> Mailing:
+        """A mailing whose run's first step is done, by a worker that died after it."""
+        due = make_due(owner, count)
+        run = runs.open_run(due.pk, timezone.now())
+        assert (run.planned, run.opening_until is None) == (4, False)
+        return due
+
+    def test_everybody_is_planned_once(self, server, owner):
+        due = make_due(owner, 30)
+        runs.open_due(timezone.now())
+        run = only_run(due)
+        assert (run.planned, run.audience_to, run.opening_until) == (30, None, None)
+        clients = list(run.deliveries.order_by("pk").values_list("client_id", flat=True))
+        assert clients == list(Client.objects.order_by("pk").values_list("pk", flat=True))
+        ranges = run.chunks.order_by("first_id").values_list("first_id", "last_id")
+        covered = [key for first, last in ranges for key in range(first, last + 1)]
+        assert covered == list(run.deliveries.order_by("pk").values_list("pk", flat=True))
+
+    @pytest.mark.parametrize("count", [3, 4, 5, 8, 9])
+    def test_sizes_around_a_step(self, server, owner, count):
+        due = make_due(owner, count)
+        dispatch.run_pass()
+        run = only_run(due)
+        assert (run.status, run.planned, run.accepted) == ("success", count, count)
+        assert len(set(server.recipients())) == len(server.letters) == count
+
+    def test_the_first_letters_go_out_before_the_last_are_planned(self, server, owner):
+        due = self.opened_in_part(owner)
+        dispatch.run_pass()
+        run = only_run(due)
+        assert (run.accepted, run.planned, run.status) == (4, 4, "running")
+
+    def test_other_workers_leave_it_to_the_one_that_opens_it(self, server, owner):
+        due = self.opened_in_part(owner)
+        assert not runs.is_opening_due(timezone.now())
+        runs.open_due(timezone.now())
+        assert only_run(due).planned == 4
+
+    def test_another_worker_goes_on_when_the_first_one_died(self, server, owner):
+        due = self.opened_in_part(owner)
+        dispatch.run_pass()
+        Attempt.objects.update(opening_until=timezone.now())
+        assert runs.waiting(timezone.now())
+        dispatch.run_pass()
+        run = only_run(due)
+        assert (run.status, run.planned, run.accepted) == ("success", 30, 30)
+        assert len(set(server.recipients())) == len(server.letters) == 30
+
+    def test_who_was_taken_for_dead_writes_nothing(self, server, owner, monkeypatch):
+        due = self.opened_in_part(owner)
+        plan_step = runs._plan_step
+
+        def lose_the_lease(attempt, now):
+            later = timezone.now() + timedelta(hours=1)
+            Attempt.objects.filter(pk=attempt.pk).update(opening_until=later)
+            return plan_step(attempt, now)
+
+        monkeypatch.setattr(runs, "_plan_step", lose_the_lease)
+        assert not runs.plan_next(only_run(due).pk)
+        run = only_run(due)
+        assert (run.planned, run.deliveries.count()) == (4, 4)
+
+    def test_a_worker_that_is_told_to_stop_leaves_the_rest_to_others(self, server, owner):
+        due = make_due(owner, 30)
+        runs.open_due(timezone.now(), stopping=lambda: due.attempts.exists())
+        assert only_run(due).planned == 8
+        assert runs.is_opening_due(timezone.now())
+        dispatch.run_pass()
+        assert (only_run(due).status, len(server.letters)) == ("success", 30)
+
+    def test_sums_count_what_was_sent_and_skipped_meanwhile(self, server, owner):
+        due = make_due(owner, 30)
+        Client.objects.filter(email__in=("c1@example.com", "c20@example.com")).update(
+            unsubscribed_at=timezone.now()
+        )
+        run = runs.open_run(due.pk, timezone.now())
+        assert (run.planned, run.skipped) == (4, 1)
+        dispatch.run_pass()
+        while runs.plan_next(run.pk):
+            pass
+        run.refresh_from_db()
+        assert (run.planned, run.skipped, run.accepted) == (30, 2, 3)
+        dispatch.run_pass()
+        run.refresh_from_db()
+        assert (run.status, run.skipped, run.accepted) == ("success", 2, 28)
+
+    def test_clients_who_come_meanwhile_are_not_in_it(self, server, owner):
+        due = make_due(owner, 30, all_clients=True)
+        run = runs.open_run(due.pk, timezone.now())
+        make_client(owner, "late@example.com")
+        while runs.plan_next(run.pk):
+            pass
+        assert not run.deliveries.filter(email="late@example.com").exists()
+        assert only_run(due).planned == 30
+
+    def test_an_error_in_a_step_is_tried_again(self, server, owner, monkeypatch, caplog):
+        due = make_due(owner, 30)
+        plan_next = runs.plan_next
+        monkeypatch.setattr(runs, "plan_next", lambda attempt_id: 1 / 0)
+        runs.open_due(timezone.now())
+        assert "could not be planned" in caplog.text
+        monkeypatch.setattr(runs, "plan_next", plan_next)
+        Attempt.objects.update(opening_until=timezone.now())
+        dispatch.run_pass()
+        assert (only_run(due).status, len(server.letters)) == ("success", 30)
+
+    def test_others_are_called_when_the_first_letters_may_go_out(self, server, owner):
+        make_due(owner, 30)
+        seen = []
+        dispatch.run_pass(opened=lambda run: seen.append(run.planned))
+        assert seen == [4]
 
 
 class TestStop:

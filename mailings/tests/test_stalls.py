@@ -83,6 +83,7 @@ class TestOwnLeaseRanOut:
         settings.SMTP_TIMEOUT = PATIENCE
         due = make_due(owner, 20)
         monkeypatch.setattr(hold.Rota, "READ_AGAIN", 0.0)
+        monkeypatch.setattr(hold, "FIRST_LETTERS", 0)  # Or nothing is claimed beside letters.
         asked_again = threading.Event()  # The worker looked for a chunk after its lease's end.
         ended: list[int] = []
         answers: list[Chunk | None] = []
@@ -161,7 +162,7 @@ def test_runs_are_opened_with_empty_hands(server, owner, stranger, monkeypatch):
     """Opening may outlast a lease: what was in hand is given back before."""
     monkeypatch.setattr(runs, "CHUNK_SIZE", 5)
     monkeypatch.setattr(dispatch, "LOOK_SECONDS", 0.0)
-    monkeypatch.setattr(dispatch, "FLUSH_ROWS", 1)
+    monkeypatch.setattr(hold, "FIRST_BATCH", 1)
     first, later = make_due(owner, 40), []
     open_due = runs.open_due
     opened: list[tuple[int, int, int]] = []  # how many, chunks in hand, letters still planned
