@@ -118,7 +118,8 @@ if "sqlite" in DATABASES["default"]["ENGINE"]:
         # SQLite could only fail.
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        # Or a loss of power takes back what workers wrote of letters that had gone out.
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
     }
 else:
     DATABASES["default"]["OPTIONS"] = {
