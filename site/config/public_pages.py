@@ -142,9 +142,14 @@ class PublicPageMixin(CachedPageMixin):
             "image_alt": "",
         }
 
-    def describe_for_search_engines(self) -> list[dict[str, Any]]:
+    def describe_for_search_engines(self, *further: tuple[str, str]) -> list[dict[str, Any]]:
+        """Describe the site, and the way to this page and further to what lies within it.
+
+        What lies within is named as `structured_data.breadcrumbs` wants it.
+        """
         things = [structured_data.organization()]
-        if len(self.trail) > 1:
-            places = [(page.title, absolute(page.url)) for page in self.trail]
+        places = [(page.title, absolute(page.url)) for page in self.trail]
+        places += further
+        if len(places) > 1:
             things.append(structured_data.breadcrumbs(places))
         return things
