@@ -15,6 +15,8 @@ from wagtail.contrib.typed_table_block.blocks import TypedTableBlock
 from wagtail.embeds.blocks import EmbedBlock
 from wagtail.images.blocks import ImageBlock
 
+from blog.embeds import find_stored
+
 TEXT_FEATURES = ["bold", "italic", "code", "ol", "ul", "link", "document-link"]
 
 
@@ -85,9 +87,11 @@ class VideoBlock(blocks.StructBlock):
         template = "blog/blocks/embed.html"
 
     def get_context(self, value: Any, parent_context: Any = None) -> dict[str, Any]:
-        host = urlsplit(value["embed"].url).hostname or ""
+        address = value["embed"].url
+        host = urlsplit(address).hostname or ""
         context = super().get_context(value, parent_context)
-        return {**context, "host": host.removeprefix("www.")}
+        stored = context["embeds"] if "embeds" in context else find_stored([address])
+        return {**context, "host": host.removeprefix("www."), "html": stored.get(address)}
 
 
 class GalleryBlock(blocks.StructBlock):

@@ -21,12 +21,13 @@ from django.urls import reverse
 from taggit.models import Tag
 from wagtail.contrib.frontend_cache.utils import get_backends
 from wagtail.documents.models import Document
+from wagtail.embeds.models import Embed
 from wagtail.images.models import Image, Rendition
 from wagtail.models import Page, PageViewRestriction, Site
 
 from blog.models import BlogPage
 from blog.snippets import Author, Category
-from blog.tests.posts import get_blog, make_post
+from blog.tests.posts import get_blog, make_post, store_embed
 from config import env, generations, page_cache, page_changes
 from conftest import PASSWORD, make_client, make_mailing
 from home.examples.pictures import draw_picture
@@ -397,6 +398,10 @@ class TestChanges:
         document.title = "Rules"
         assert forgets(document.save)
         assert forgets(document.delete)
+
+    def test_what_a_provider_gave(self, forgets):
+        assert forgets(lambda: store_embed("https://www.youtube.com/watch?v=1"))
+        assert forgets(Embed.objects.get().delete)
 
     def test_site(self, forgets):
         site = Site.objects.get(is_default_site=True)
