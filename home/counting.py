@@ -2,8 +2,9 @@
 
 Triggers of the database write every change of a client, a mailing or an owner into `Change`,
 whoever makes it and however many rows at once. `settle` sums the changes up into `Total`: pages
-do so for a few, a worker for all of them every minute. Nobody waits for a row that counts
-everything, and what it costs follows what changed, not what there is.
+do so for a few, the clock of `qcluster` for a moment every ten seconds, a worker every minute for
+what so many changes are too much for. Nobody waits for a row that counts everything, and what it
+costs follows what changed, not what there is.
 
 A client counts by address, once whatever its case and however many owners have it. `Address` keeps
 how many clients have each one, by a digest: addresses lie in one table only.
@@ -27,6 +28,10 @@ logger = logging.getLogger("vestnik.web")
 
 MAILINGS, ACTIVE, CLIENTS = NAMES = ("mailings", "active", "clients")
 STEP = 5_000  # changes that one transaction sums up
+SECONDS = 10.0  # between two times that the clock sums up
+MOMENT = 0.2  # seconds that it does so; its other work is to look for mailings that are due
+
+_settled_at = float("-inf")
 
 # What there is when counting begins, as changes.
 FIRST_CHANGES = """
@@ -46,11 +51,31 @@ def read_totals() -> dict[str, int]:
     return {name: totals.get(name, 0) for name in NAMES}
 
 
-def settle(seconds: float = 20) -> None:
-    """Sum up everything that changed, or as much as there is time for."""
+def settle(seconds: float = 20) -> bool:
+    """Sum up everything that changed, or as much as there is time for; return whether that was all."""
     end = time.monotonic() + seconds
-    while settle_step() and time.monotonic() < end:
-        pass
+    while settle_step():
+        if time.monotonic() >= end:
+            return False
+    return True
+
+
+def by_the_clock() -> None:
+    """Sum up if it is time; called by the clock of `qcluster` every second.
+
+    What is more than a moment's work goes on the next second.
+    """
+    global _settled_at
+    now = time.monotonic()
+    if now - _settled_at < SECONDS:
+        return
+    _settled_at = now
+    try:
+        if not settle(MOMENT):
+            _settled_at = float("-inf")
+    except Exception:
+        # What was not summed up still waits.
+        logger.warning("The numbers of the home page could not be summed up.", exc_info=True)
 
 
 def settle_step() -> bool:
