@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from itertools import count
 from threading import Thread
@@ -18,6 +19,7 @@ from django.core.cache import cache
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 from taggit.models import Tag
 from wagtail.contrib.frontend_cache.utils import get_backends
 from wagtail.documents.models import Document
@@ -27,6 +29,7 @@ from wagtail.models import Page, PageViewRestriction, Site
 
 from blog.models import BlogPage
 from blog.snippets import Author, Category
+from blog.tasks import publish_scheduled
 from blog.tests.posts import get_blog, make_post, store_embed
 from config import env, generations, page_cache, page_changes
 from conftest import PASSWORD, make_client, make_mailing
@@ -284,7 +287,7 @@ class TestPeople:
         self, browser, django_capture_on_commit_callbacks
     ):
         post = make_post()
-        assert "Hello" in browser().get(post.url).text or post.title in browser().get(post.url).text
+        assert f"<h1>{post.title}</h1>" in browser().get(post.url).text
         with django_capture_on_commit_callbacks(execute=True):
             PageViewRestriction.objects.create(
                 page=post, restriction_type="password", password="sesame"
@@ -415,8 +418,20 @@ class TestChanges:
         assert forgets(restriction.delete)
 
     def test_by_the_clock(self, forgets):
-        """A worker publishes, in another process; it raises the same generation."""
-        assert forgets(lambda: generations.get_generation().change())
+        """A worker publishes a post whose time has come, and takes down one whose time is over."""
+        post = make_post("Scheduled")
+        post.unpublish()
+        post.go_live_at = timezone.now() + timedelta(hours=1)
+        revision = post.save_revision()
+        revision.publish()
+        assert not forgets(publish_scheduled)
+        # An hour later, that is.
+        revision.approved_go_live_at = due = timezone.now() - timedelta(seconds=1)
+        revision.content["go_live_at"] = due.isoformat()
+        revision.save()
+        assert forgets(publish_scheduled)
+        BlogPage.objects.filter(pk=post.pk).update(expire_at=due)
+        assert forgets(publish_scheduled)
 
     def test_drafts_and_what_pages_do_not_show(self, forgets, owner, editor):
         """Nothing is rendered anew for nothing."""
