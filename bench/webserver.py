@@ -1,4 +1,4 @@
-"""The production server of the site on a database of its own: for bench/site.py and lighthouse.py."""
+"""The production server of the site on a database of its own: for website.py, lighthouse.py."""
 
 from __future__ import annotations
 

@@ -14,7 +14,6 @@ from django.conf import settings
 from django.db import models, transaction
 from django.db.models.signals import post_delete, post_save
 from wagtail.contrib.frontend_cache.utils import PurgeBatch
-from wagtail.contrib.settings.models import AbstractSetting
 from wagtail.documents.models import AbstractDocument
 from wagtail.embeds.models import Embed
 from wagtail.images.models import AbstractImage, AbstractRendition
@@ -66,7 +65,7 @@ def watch() -> None:
         signal.connect(forget_all, dispatch_uid="forget_pages")
     for model in find_models(Page):
         post_save.connect(page_was_saved, sender=model, dispatch_uid=f"saved {model.__name__}")
-    for model in find_models(*SHOWN_LATER, AbstractSetting):
+    for model in find_models(*SHOWN_LATER):
         hear(model)
     for model in (Site, Locale, PageViewRestriction, Embed, *filing()):
         hear(model)

@@ -26,8 +26,6 @@ from config import structured_data
 from config.addresses import absolute
 from config.page_cache import CachedPageMixin
 
-SHARE_SIZE = (1200, 630)
-
 
 def restrictions() -> QuerySet[PageViewRestriction]:
     """Return, to be used within a query of pages, what keeps each of them from strangers.
