@@ -39,7 +39,8 @@ class Provider(EmbedFinder):
         self.asked.append(url)
         if url in self.away:
             raise EmbedNotFoundException("away")
-        return {"type": "video", "html": f"<iframe src='{url}&new'></iframe>"}
+        html = f"<iframe src='{url}&new'></iframe>"
+        return {"type": "video", "html": html, "width": 480, "height": 270}
 
 
 @pytest.fixture
