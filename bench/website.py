@@ -2,17 +2,17 @@
 
 On the production server (gunicorn, as README starts it) with production settings and a blog of many
 posts. wrk asks for cached pages and, before and after each, for a static file of the same size that
-the same server serves; then pages that no cache holds say what each cost. Settings by environment:
+the same server serves; then pages that no cache holds say what each cost, and the home page what its
+numbers cost with few clients and with many. Settings by environment:
 
     BENCH_POSTS       posts (10000)
-    BENCH_CLIENTS     clients with whom the numbers of the home page must cost what they cost with 1,000
-                      (1000000; ten times as many take ten times as long to put in)
+    BENCH_CLIENTS     clients, many (1000000; ten times as many take ten times as long to put in)
     BENCH_DATABASES   "postgres sqlite" where PostgreSQL and Redis answer, else "sqlite"
     BENCH_SECONDS     seconds that wrk asks for one page (8)
     BENCH_ASKS        how often each page is asked for uncached (30)
 
-The exit code is 1 where a target is not met. DATABASE_URL names the server of PostgreSQL; what is measured lives in a database of its own there
-(vestnik_bench_site), which is made anew and dropped.
+DATABASE_URL names the server of PostgreSQL; what is measured lives in a database of its own there
+(vestnik_bench_site), which is made anew and dropped. The exit code is 1 where a target is missed.
 """
 
 from __future__ import annotations
