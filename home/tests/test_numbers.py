@@ -102,12 +102,36 @@ class TestCost:
         assert len(queries) == 2
         assert "mailings_" not in str(queries.captured_queries)
 
-    def test_a_page_sums_up_few_changes_and_a_worker_the_rest(self, owner, monkeypatch):
+    def test_changes_that_wait_are_read_and_not_written(self, owner):
+        """A reader's page writes nothing, and shows them nevertheless."""
+        make_mailing(owner)
+        add_clients(owner, 300)
+        with CaptureQueriesContext(connection) as queries:
+            totals = counting.read_totals()
+        assert totals == {"mailings": 1, "active": 1, "clients": 300}
+        assert len(queries) == 3
+        assert all(query["sql"].startswith("SELECT") for query in queries.captured_queries)
+
+    def test_a_page_reads_few_changes_and_a_worker_the_rest(self, owner, monkeypatch):
+        monkeypatch.setattr(counting, "FEW", 10)
         monkeypatch.setattr(counting, "STEP", 10)
         add_clients(owner, 35)
         assert counting.read_totals()["clients"] == 10
         counting.settle()
         assert counting.read_totals()["clients"] == 35
+
+    def test_what_is_summed_up_while_a_page_reads_counts_once(self, owner, monkeypatch):
+        add_clients(owner, 5)
+        sort_out = counting.sort_out
+
+        def settle_first(changes):
+            monkeypatch.undo()
+            counting.settle()
+            return sort_out(changes)
+
+        monkeypatch.setattr(counting, "sort_out", settle_first)
+        assert counting.read_totals()["clients"] == 0
+        assert counting.read_totals()["clients"] == 5
 
 
 class TestClock:
