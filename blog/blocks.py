@@ -135,6 +135,20 @@ class CallBlock(blocks.StructBlock):
         label = _("Call to action")
         template = "blog/blocks/call.html"
 
+    def bulk_to_python(self, values: Any) -> Any:
+        """Take pages that are known already, since texts lead to them too, or load them."""
+        from blog.links import pages_known  # Handlers of links need all models.
+
+        values = list(values)
+        keys = [str(value["page"]) if value.get("page") else "" for value in values]
+        pages = pages_known(list(filter(None, keys)))
+        if pages is None:
+            return super().bulk_to_python(values)
+        calls = super().bulk_to_python([{**value, "page": None} for value in values])
+        for call, key in zip(calls, keys, strict=True):
+            call["page"] = pages.get(key)
+        return calls
+
     def clean(self, value: Any) -> Any:
         cleaned = super().clean(value)
         target = cleaned["target"]

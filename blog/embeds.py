@@ -20,7 +20,7 @@ SECONDS = 60.0  # that a worker spends on the providers of one post; each may ta
 
 
 def addresses_of(body: StreamValue) -> list[str]:
-    return [block.value["embed"].url for block in body if block.block_type == "embed"]
+    return [block["value"]["embed"] for block in body.raw_data if block["type"] == "embed"]
 
 
 def find_stored(addresses: Iterable[str]) -> dict[str, SafeString]:

@@ -1,4 +1,4 @@
-"""Links of rich text to pages and documents: all that a body has of them by a few queries.
+"""Links of rich text and calls to action: all that a body leads to, by a few queries.
 
 By itself each text asks for what it links to, and for the language and translation of each page.
 """
@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.utils.html import escape
@@ -25,22 +26,54 @@ Addresses = dict[str, str | None]
 # How rich text keeps a link: <a id="12" linktype="page">.
 LINK = re.compile(r"<a\b[^>]*\blinktype=\"(page|document)\"[^>]*>")
 ID = re.compile(r"\bid=\"(\d+)\"")
-# What the body that is being rendered links to, by kind.
-_known: ContextVar[dict[str, Addresses] | None] = ContextVar("known", default=None)
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the body that is being rendered leads to."""
+
+    pages: dict[str, Page] = field(default_factory=dict)
+    # By kind of link.
+    addresses: dict[str, Addresses] = field(default_factory=dict)
+
+
+_known: ContextVar[Known] = ContextVar("known", default=Known())
 
 
 @contextmanager
 def links_at_once(body: StreamValue) -> Iterator[None]:
-    """While it lasts, links of this body cost no query: what they lead to is known already."""
-    ids: dict[str, set[str]] = defaultdict(set)
-    for link in LINK.finditer(" ".join(strings_in(list(body.raw_data)))):
-        if found := ID.search(link[0]):
-            ids[link[1]].add(found[1])
-    token = _known.set({kind: FIND[kind](of_kind) for kind, of_kind in ids.items()})
+    """While it lasts, links and calls of this body cost no query: what they lead to is known."""
+    ids = find_ids(body)
+    pages = load_pages(ids["page"])
+    addresses = {
+        "page": find_addresses(ids["page"], pages),
+        "document": find_documents(ids["document"]),
+    }
+    token = _known.set(Known(pages, addresses))
     try:
         yield
     finally:
         _known.reset(token)
+
+
+def find_ids(body: StreamValue) -> dict[str, set[str]]:
+    """Return the keys of all pages and documents that texts and calls to action lead to."""
+    ids: dict[str, set[str]] = defaultdict(set)
+    blocks = list(body.raw_data)
+    for link in LINK.finditer(" ".join(strings_in(blocks))):
+        if found := ID.search(link[0]):
+            ids[link[1]].add(found[1])
+    calls = (block["value"].get("page") for block in blocks if block["type"] == "call")
+    ids["page"].update(str(pk) for pk in calls if pk)
+    return ids
+
+
+def pages_known(ids: Collection[str]) -> dict[str, Page] | None:
+    """Return the pages with these keys that there are, if all are known, else None."""
+    known = _known.get()
+    if not known.addresses.get("page", {}).keys() >= set(ids):
+        return None
+    return {pk: known.pages[pk] for pk in ids if pk in known.pages}
 
 
 def strings_in(value: Any) -> Iterator[str]:
@@ -52,22 +85,30 @@ def strings_in(value: Any) -> Iterator[str]:
             yield from strings_in(part)
 
 
-def find_pages(ids: Collection[str]) -> Addresses:
+def load_pages(ids: Collection[str]) -> dict[str, Page]:
+    """Load these pages and the translations of all of them, by one query."""
+    if not ids:
+        return {}
+    keys = Page.objects.filter(pk__in=ids).order_by().values("translation_key")
+    pages = Page.objects.filter(translation_key__in=keys).select_related("locale")
+    return {str(page.pk): page for page in pages}
+
+
+def find_addresses(ids: Collection[str], pages: dict[str, Page]) -> Addresses:
     """Return the addresses of pages, or of their translations into the language of the text."""
     language = get_language()
-    pages = Page.objects.select_related("locale").in_bulk(ids)
-    elsewhere = [page for page in pages.values() if page.locale.language_code != language]
-    translations = find_translations(elsewhere, language) if elsewhere else {}
-    found = {
-        str(pk): translations.get(page.translation_key, page).url for pk, page in pages.items()
+    here = {
+        page.translation_key: page
+        for page in pages.values()
+        if page.live and page.locale.language_code == language
     }
-    return {**dict.fromkeys(ids), **found}
+    found = [(pk, pages[pk]) for pk in ids if pk in pages]
+    known = {pk: here.get(page.translation_key, page).url for pk, page in found}
+    return {**dict.fromkeys(ids), **known}
 
 
-def find_translations(pages: Collection[Page], language: str | None) -> dict[Any, Page]:
-    keys = {page.translation_key for page in pages}
-    found = Page.objects.live().filter(translation_key__in=keys, locale__language_code=language)
-    return {page.translation_key: page for page in found}
+def find_pages(ids: Collection[str]) -> Addresses:
+    return find_addresses(ids, load_pages(ids))
 
 
 def find_documents(ids: Collection[str]) -> Addresses:
@@ -81,7 +122,7 @@ FIND = {"page": find_pages, "document": find_documents}
 def open_links(kind: str, attrs_list: list[dict[str, Any]]) -> list[str]:
     """Return the first tags of links; what is gone, or has no address, is led to by none."""
     ids = {attrs["id"] for attrs in attrs_list if attrs.get("id", "").isdecimal()}
-    known = (_known.get() or {}).get(kind, {})
+    known = _known.get().addresses.get(kind, {})
     addresses = known if known.keys() >= ids else FIND[kind](ids)
     found = [addresses.get(attrs.get("id", "")) for attrs in attrs_list]
     return [f'<a href="{escape(address)}">' if address else "<a>" for address in found]

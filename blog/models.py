@@ -306,11 +306,14 @@ class BlogPageQuerySet(PublicPageQuerySet):
 
     def some(self, number: int) -> list[BlogPage]:
         """Return a few posts at random, by a search in an index, however many there are."""
-        posts = self.order_by("shuffle")
+        posts = self.order_by("shuffle").prefetch_related(None)
         place = random_place()
         found = list(posts.filter(shuffle__gte=place)[:number])
-        missing = number - len(found)
-        return found + list(posts.filter(shuffle__lt=place)[:missing]) if missing else found
+        if missing := number - len(found):
+            found += posts.filter(shuffle__lt=place)[:missing]
+        # For both parts at once.
+        prefetch_related_objects(found, *self._prefetch_related_lookups)
+        return found
 
 
 class PostTag(TaggedItemBase):

@@ -7,6 +7,7 @@ import json
 import pytest
 from wagtail.documents.models import Document
 
+from blog.models import BlogPage
 from blog.tests.posts import get_blog, make_post
 from config.tests.test_language import make_translated_post
 from home.examples.pictures import draw_picture
@@ -46,6 +47,20 @@ def test_they_lead_to_documents(browser):
 @pytest.mark.parametrize("kind", ["page", "document"])
 def test_what_is_gone_is_led_to_by_none(browser, kind):
     assert "Read <a>this</a>." in show(browser, "en", link(kind, 999_999))
+
+
+def test_calls_to_action_lead_to_pages(browser):
+    english, _russian = make_translated_post()
+    gone = 999_999
+    calls = [
+        {"title": "Try it", "text": "", "button": "Go", "target": "page", "page": pk, "address": ""}
+        for pk in (english.pk, english.pk, gone)
+    ]
+    body = json.dumps([{"type": "call", "value": call} for call in calls])
+    html = browser().get(make_post("Calls", slug="calls", body=body).url).text
+    assert html.count(f'href="{english.url}">Go</a>') == 2
+    post = BlogPage.objects.get(slug="calls")
+    assert [block.value["page"] for block in post.body] == [english.page_ptr, english.page_ptr, None]
 
 
 def test_questions_and_texts_of_the_home_page(browser):
