@@ -9,6 +9,7 @@ from config import structured_data
 from config.addresses import absolute
 from config.page_cache import is_for_everybody, keep
 from config.public_pages import PublicPageMixin, PublicPageQuerySet
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.paginator import InvalidPage, Paginator
 from django.core.paginator import Page as PageOfPosts
@@ -30,8 +31,8 @@ from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.functional import cached_property
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 from modelcluster.contrib.taggit import ClusterTaggableManager
 from modelcluster.fields import ParentalKey, ParentalManyToManyField
 from taggit.models import Tag, TaggedItemBase
@@ -143,8 +144,8 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
             context_overrides={
                 "query": query,
                 "posts": posts,
-                "list_address": "",
-                "alternates": {},
+                # Search engines shall not have what was typed, and nobody passes it on.
+                **dict.fromkeys(["canonical", "alternates", "share", "structured"]),
             },
         )
 
@@ -177,7 +178,10 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
             "canonical": absolute(address) + (f"?page={number}" if number > 1 else ""),
         }
         if kind:
-            lists["alternates"] = self.find_list_alternates(kind, thing)
+            lists |= self.describe_list(kind, thing)
+        if number > 1:
+            # The same page in another language holds other posts, if it is there at all.
+            lists["alternates"] = {}
         return self.render(request, context_overrides=lists)
 
     def get_page_of(self, posts: Any, number: str) -> PageOfPosts:
@@ -196,6 +200,24 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
         posts = BlogPage.objects.live().open_to_all().filter(categories=OuterRef("pk")).order_by()
         return Category.objects.filter(Exists(posts), locale=self.locale_id)
 
+    def describe_list(self, kind: str, thing: Any) -> dict[str, Any]:
+        """Return what the head of a list says of it, instead of what it says of the whole blog."""
+        title = f"#{thing.name}" if kind == "tag" else thing.name
+        own_words = [getattr(thing, name, "") for name in ("lead", "about", "role")]
+        general = gettext("All posts: %(name)s") % {"name": title}
+        address = absolute(self.get_list_address(kind, thing))
+        alternates = self.find_list_alternates(kind, thing)
+        return {
+            "alternates": alternates,
+            "x_default": alternates.get(settings.LANGUAGE_CODE, address),
+            "share": {
+                **self.share,
+                "title": title,
+                "description": next(filter(None, own_words), general),
+            },
+            "structured": self.describe_for_search_engines((title, address)),
+        }
+
     # Translations of such addresses.
 
     def find_list_alternates(self, kind: str, thing: Any) -> dict[str, str]:
@@ -209,7 +231,13 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
         if blog.pk == self.pk:
             return self.get_list_address(kind, thing)
         there = thing.in_locale(blog.locale_id) if isinstance(thing, Filed) else None
+        if isinstance(there, Author) and not blog.has_posts_by(there):
+            return None
         return blog.get_list_address(kind, there) if there else None
+
+    def has_posts_by(self, author: Author) -> bool:
+        posts = BlogPage.objects.published().filter(locale=self.locale_id)
+        return posts.filter(author__translation_key=author.translation_key).exists()
 
     def get_address_in(self, language: str, *route: Any) -> str | None:
         """Return the same list in another language, else the whole blog in it."""
@@ -278,11 +306,14 @@ class BlogPageQuerySet(PublicPageQuerySet):
 
     def some(self, number: int) -> list[BlogPage]:
         """Return a few posts at random, by a search in an index, however many there are."""
-        posts = self.order_by("shuffle")
+        posts = self.order_by("shuffle").prefetch_related(None)
         place = random_place()
         found = list(posts.filter(shuffle__gte=place)[:number])
-        missing = number - len(found)
-        return found + list(posts.filter(shuffle__lt=place)[:missing]) if missing else found
+        if missing := number - len(found):
+            found += posts.filter(shuffle__lt=place)[:missing]
+        # For both parts at once.
+        prefetch_related_objects(found, *self._prefetch_related_lookups)
+        return found
 
 
 class PostTag(TaggedItemBase):

@@ -42,8 +42,9 @@ class HomePage(PublicPageMixin, Page):
     @property
     def lead(self) -> str:
         """Return what the page says of itself first."""
-        heroes = (block.value["lead"] for block in self.body if block.block_type == "hero")
-        return next(heroes, "")
+        # As it is kept: to make blocks of all of it would load what they link to.
+        heroes = [block["value"] for block in self.body.raw_data if block["type"] == "hero"]
+        return heroes[0].get("lead", "") if heroes else ""
 
     def get_context(self, request: HttpRequest, *args: Any, **kwargs: Any) -> dict[str, Any]:
         from home.counting import read_totals  # It works on the models beneath.

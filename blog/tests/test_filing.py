@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import date
+from urllib.parse import quote
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -57,10 +58,8 @@ class TestLists:
         assert words in html
         assert "/blog/filed/" in html
         assert "/blog/loose/" not in html
-        assert (
-            f'<link rel="canonical" href="http://testserver/blog/{address}' in html
-            or "чай" in address
-        )
+        canonical = f"http://testserver/blog/{quote(address)}"
+        assert f'<link rel="canonical" href="{canonical}">' in html
 
     @pytest.mark.parametrize("address", ["category/no/", "author/no/", "tag/no/", "category/"])
     def test_what_is_none_is_not_found(self, browser, address):

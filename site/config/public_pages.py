@@ -26,8 +26,6 @@ from config import structured_data
 from config.addresses import absolute
 from config.page_cache import CachedPageMixin
 
-SHARE_SIZE = (1200, 630)
-
 
 def restrictions() -> QuerySet[PageViewRestriction]:
     """Return, to be used within a query of pages, what keeps each of them from strangers.
@@ -142,9 +140,14 @@ class PublicPageMixin(CachedPageMixin):
             "image_alt": "",
         }
 
-    def describe_for_search_engines(self) -> list[dict[str, Any]]:
+    def describe_for_search_engines(self, *further: tuple[str, str]) -> list[dict[str, Any]]:
+        """Describe the site, and the way to this page and further to what lies within it.
+
+        What lies within is named as `structured_data.breadcrumbs` wants it.
+        """
         things = [structured_data.organization()]
-        if len(self.trail) > 1:
-            places = [(page.title, absolute(page.url)) for page in self.trail]
+        places = [(page.title, absolute(page.url)) for page in self.trail]
+        places += further
+        if len(places) > 1:
             things.append(structured_data.breadcrumbs(places))
         return things

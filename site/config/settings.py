@@ -41,7 +41,6 @@ INSTALLED_APPS = [
     "config.apps.CustomUsersAppConfig",
     "wagtail.contrib.frontend_cache",
     "wagtail.contrib.routable_page",
-    "wagtail.contrib.settings",
     "wagtail.contrib.simple_translation",
     "wagtail.contrib.typed_table_block",
     "wagtail.embeds",

@@ -26,6 +26,7 @@ from django_q.cluster import Cluster
 from django_q.management.commands.qcluster import Command as QClusterCommand
 
 from blog import settling
+from home import counting
 from mailings import rescue, runs, tasks
 from mailings.models import Host
 from mailings.pulse import Pulse
@@ -68,6 +69,7 @@ class Clock:
             self.rang = clock
             tasks.ring_unless_rung()
         settling.by_the_clock()
+        counting.by_the_clock()
 
     def _sign_on(self, now: datetime) -> None:
         """Show that this host is alive, and how many workers it has."""
