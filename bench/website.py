@@ -41,6 +41,7 @@ POST = f"/blog/copy-{POSTS // 2}/"
 CACHED = {"home": "/", "index": "/blog/", "post": POST}
 UNCACHED = {
     **CACHED,
+    "middle of the index": f"/blog/?page={POSTS // 18}",
     "last page of the index": f"/blog/?page={POSTS // 9}",
     "category": "/blog/category/letters/",
     "tag": "/blog/tag/tag-1/",
@@ -49,6 +50,7 @@ UNCACHED = {
     # Copies of an example post: one in seven has the word.
     "search, a seventh found": "/blog/search/?q=%D0%BF%D0%BE%D1%80%D1%82",
     "index in the other language": "/en/blog/",
+    "feed": "/blog/feed/",
 }
 
 
