@@ -47,6 +47,7 @@ POST = f"/blog/copy-{POSTS // 2}/"
 CACHED = {"home": "/", "index": "/blog/", "post": POST}
 UNCACHED = {
     **CACHED,
+    "middle of the index": f"/blog/?page={POSTS // 18}",
     "last page of the index": f"/blog/?page={POSTS // 9}",
     "category": "/blog/category/letters/",
     "tag": "/blog/tag/tag-1/",

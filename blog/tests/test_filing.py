@@ -76,6 +76,14 @@ class TestLists:
         assert "/blog/category/advice/" in html
         assert "/blog/category/empty/" not in html
 
+    def test_post_in_a_category_and_its_translation_is_listed_once(self, browser):
+        advice = Category.objects.get(slug="advice")
+        translation = advice.copy_for_translation(Locale.objects.get(language_code="ru"))
+        translation.save()
+        file_post("Both", categories=[advice, translation])
+        html = browser().get("/blog/category/advice/").text
+        assert html.count('href="/blog/both/"') == 1
+
     def test_each_list_is_kept_by_itself(self, browser):
         """The cache does not give one list for another."""
         reader = browser()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from config.tests.test_language import make_translated_post
 from wagtail.documents.models import Document
 
 from blog.models import BlogPage
 from blog.tests.posts import get_blog, make_post
-from config.tests.test_language import make_translated_post
 from home.examples.pictures import draw_picture
 from home.models import HomePage
 
@@ -60,7 +60,11 @@ def test_calls_to_action_lead_to_pages(browser):
     html = browser().get(make_post("Calls", slug="calls", body=body).url).text
     assert html.count(f'href="{english.url}">Go</a>') == 2
     post = BlogPage.objects.get(slug="calls")
-    assert [block.value["page"] for block in post.body] == [english.page_ptr, english.page_ptr, None]
+    assert [block.value["page"] for block in post.body] == [
+        english.page_ptr,
+        english.page_ptr,
+        None,
+    ]
 
 
 def test_questions_and_texts_of_the_home_page(browser):

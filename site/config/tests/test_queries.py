@@ -11,7 +11,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from wagtail.documents.models import Document
 from wagtail.images.models import Image
-from wagtail.models import Locale, Page, Site
+from wagtail.models import Locale, Page, PageViewRestriction, Site
 
 from blog.models import BlogPage
 from blog.snippets import Author, Category
@@ -183,6 +183,17 @@ class TestNumberOfQueries:
         asked = {name: ask(browser, prefix + address) for name, address in PAGES.items()}
         many = {name: len(queries) for name, queries in asked.items() if len(queries) > MOST}
         assert many == {}
+
+    def test_private_sections_are_asked_for_once(self, browser, monkeypatch):
+        write_all(monkeypatch)
+        secret = make_post("Secret", slug="secret")
+        secret.create_alias(update_slug="repeated")
+        PageViewRestriction.objects.create(page=secret, restriction_type="login")
+        for name, address in PAGES.items():
+            browser().get(f"/{address}")
+            queries = ask(browser, f"/{address}")
+            assert len(queries) <= MOST, name
+            assert sum("UNION ALL" in query for query in queries) == 1, name
 
     def test_more_posts_need_no_more(self, browser, monkeypatch):
         write_all(monkeypatch)
