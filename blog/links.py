@@ -37,7 +37,8 @@ class Known:
     addresses: dict[str, Addresses] = field(default_factory=dict)
 
 
-_known: ContextVar[Known] = ContextVar("known", default=Known())
+NOTHING = Known()
+_known: ContextVar[Known] = ContextVar("known", default=NOTHING)
 
 
 @contextmanager
