@@ -38,7 +38,7 @@ class Known:
 
 
 NOTHING = Known()
-_known: ContextVar[Known] = ContextVar("known", default=NOTHING)
+_known: ContextVar[Known | None] = ContextVar("known", default=None)
 
 
 @contextmanager
@@ -71,7 +71,7 @@ def find_ids(body: StreamValue) -> dict[str, set[str]]:
 
 def pages_known(ids: Collection[str]) -> dict[str, Page] | None:
     """Return the pages with these keys that there are, if all are known, else None."""
-    known = _known.get()
+    known = _known.get() or NOTHING
     if not known.addresses.get("page", {}).keys() >= set(ids):
         return None
     return {pk: known.pages[pk] for pk in ids if pk in known.pages}
@@ -123,7 +123,7 @@ FIND = {"page": find_pages, "document": find_documents}
 def open_links(kind: str, attrs_list: list[dict[str, Any]]) -> list[str]:
     """Return the first tags of links; what is gone, or has no address, is led to by none."""
     ids = {attrs["id"] for attrs in attrs_list if attrs.get("id", "").isdecimal()}
-    known = _known.get().addresses.get(kind, {})
+    known = (_known.get() or NOTHING).addresses.get(kind, {})
     addresses = known if known.keys() >= ids else FIND[kind](ids)
     found = [addresses.get(attrs.get("id", "")) for attrs in attrs_list]
     return [f'<a href="{escape(address)}">' if address else "<a>" for address in found]

@@ -60,11 +60,8 @@ def test_calls_to_action_lead_to_pages(browser):
     html = browser().get(make_post("Calls", slug="calls", body=body).url).text
     assert html.count(f'href="{english.url}">Go</a>') == 2
     post = BlogPage.objects.get(slug="calls")
-    assert [block.value["page"] for block in post.body] == [
-        english.page_ptr,
-        english.page_ptr,
-        None,
-    ]
+    pages = [block.value["page"] for block in post.body]
+    assert pages == [english.page_ptr, english.page_ptr, None]
 
 
 def test_questions_and_texts_of_the_home_page(browser):
