@@ -112,3 +112,10 @@ class TestParts:
         for question in desk.page.locator(".question summary").all():
             question.click()
         assert desk.ask_axe() == []
+
+    def test_fields_have_the_type_of_the_page(self, window, browser, owner):
+        """The part of Bootstrap that is served may lose what is said of an element's name."""
+        desk = window(browser(owner))
+        desk.go("/accounts/profile/")
+        for field in ("input.form-control", "select.form-select", "button.btn"):
+            assert desk.style(field, "fontFamily") == desk.style("body", "fontFamily"), field
