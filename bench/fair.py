@@ -35,7 +35,8 @@ class BigCompany:
     def go_on(self) -> int:
         """Save the next mailing where it is time; return how many letters are left."""
         left = int(self.product.query(LEFT)[0][0])
-        is_open = self.mailing_id is None or self.product.run_of(self.mailing_id)
+        last = self.mailing_id and self.product.run_of(self.mailing_id)
+        is_open = self.mailing_id is None or (last and last.planned >= BIG)
         if left < BIG / 2 and is_open:
             self.mailing_id, _due = self.product.save_mailing()
             self.runs += 1

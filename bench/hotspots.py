@@ -1,9 +1,9 @@
 """`make profile`: which functions of ours one worker spends its time in.
 
 `manage.py mailing` sends BENCH_N letters (20000) to smtp-sink under cProfile, on the first of
-BENCH_DATABASES. Shares are own time of all time after the start of the process, what was waited
-for the mail server left out; no function shall have more than a quarter. cProfile makes calls
-dearer than they are: read it for shares, not for speed.
+BENCH_DATABASES. Shares are a function's own time of all time in `dispatch.run_pass`, waits left out;
+no function shall have more than a quarter. cProfile makes calls dearer than they are: read it for
+shares, not for speed.
 """
 
 from __future__ import annotations

@@ -166,8 +166,9 @@ def _rate(row: Row) -> list[str]:
 
 def _opening(row: Row) -> list[str]:
     target = max(OPENING * row.letters, OPENING_FLOOR)
-    words = f"opened in {row.opening_s:.2f} s"
-    return [_line(row, words, f"{target:g} s", row.opening_s <= target)]
+    words = f"{row.planned:,} planned in {row.opening_s:.2f} s"
+    is_met = row.opening_s <= target and row.planned == row.letters
+    return [_line(row, words, f"{target:g} s", is_met)]
 
 
 def _growth(row: Row) -> list[str]:

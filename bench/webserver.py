@@ -1,4 +1,4 @@
-"""The production server of the site on a database of its own: for bench/site.py and lighthouse.py."""
+"""The production server of the site on a database of its own: for website.py and lighthouse.py."""
 
 from __future__ import annotations
 
@@ -65,12 +65,14 @@ class WebServer:
         if posts:
             self.run("bench/posts.py", str(posts))
 
-    def run(self, *command: str) -> None:
+    def run(self, *command: str) -> str:
+        """Run a script of ours on this site; return what it prints."""
         done = subprocess.run(
             [sys.executable, *command], cwd=BASE_DIR, env=self.env, capture_output=True, text=True
         )
         if done.returncode:
             raise RuntimeError(done.stdout + done.stderr)
+        return done.stdout
 
     def start(self, application: str = "config.wsgi", *, workers: int = WORKERS) -> None:
         paths = [str(BASE_DIR / "site"), str(BASE_DIR / "bench"), str(BASE_DIR)]

@@ -2,15 +2,17 @@
 
 On the production server (gunicorn, as README starts it) with production settings and a blog of many
 posts. wrk asks for cached pages and, before and after each, for a static file of the same size that
-the same server serves; then pages that no cache holds say what each cost. Settings by environment:
+the same server serves; then pages that no cache holds say what each cost, and the home page what its
+numbers cost with few clients and with many. Settings by environment:
 
     BENCH_POSTS       posts (10000)
+    BENCH_CLIENTS     clients, many (1000000; ten times as many take ten times as long to put in)
     BENCH_DATABASES   "postgres sqlite" where PostgreSQL and Redis answer, else "sqlite"
     BENCH_SECONDS     seconds that wrk asks for one page (8)
     BENCH_ASKS        how often each page is asked for uncached (30)
 
 DATABASE_URL names the server of PostgreSQL; what is measured lives in a database of its own there
-(vestnik_bench_site), which is made anew and dropped.
+(vestnik_bench_site), which is made anew and dropped. The exit code is 1 where a target is missed.
 """
 
 from __future__ import annotations
@@ -32,15 +34,20 @@ from processes import clean_up_on_sigterm, cpu_seconds
 from webserver import WORKERS, WebServer
 
 POSTS = int(os.environ.get("BENCH_POSTS", "10000"))
+CLIENTS = int(os.environ.get("BENCH_CLIENTS", "1000000"))
+FEW_CLIENTS = 1000
 SECONDS = int(os.environ.get("BENCH_SECONDS", "8"))
 ASKS = int(os.environ.get("BENCH_ASKS", "30"))
 CONNECTIONS = 50
 # What must be reached: of the static file's rate; p99 as a multiple of p50; queries; milliseconds.
 SHARE, SPREAD, QUERIES, MILLISECONDS = 0.60, 5.0, 15, 60.0
+# What costs the same may cost this much more, on a machine that drifts.
+SAME = 1.5
 POST = f"/blog/copy-{POSTS // 2}/"
 CACHED = {"home": "/", "index": "/blog/", "post": POST}
 UNCACHED = {
     **CACHED,
+    "middle of the index": f"/blog/?page={POSTS // 18}",
     "last page of the index": f"/blog/?page={POSTS // 9}",
     "category": "/blog/category/letters/",
     "tag": "/blog/tag/tag-1/",
@@ -48,7 +55,10 @@ UNCACHED = {
     "search, one found": f"/blog/search/?q={POSTS // 2}",
     # Copies of an example post: one in seven has the word.
     "search, a seventh found": "/blog/search/?q=%D0%BF%D0%BE%D1%80%D1%82",
+    "home in the other language": "/en/",
     "index in the other language": "/en/blog/",
+    "feed": "/blog/feed/",
+    "sitemap": "/sitemap.xml",
 }
 
 
@@ -80,6 +90,21 @@ class Cost:
     queries: int
     median: float
     p95: float
+
+
+@dataclass
+class Numbers:
+    """What the numbers of the home page cost with so many clients; milliseconds."""
+
+    database: str
+    clients: int
+    # Seconds in which one statement added them, and in which their changes were summed up.
+    added_s: float
+    settled_s: float
+    queries: int
+    milliseconds: float
+    home_queries: int
+    home_milliseconds: float
 
 
 # --- Cached -----------------------------------------------------------------------------------
@@ -154,22 +179,19 @@ def measure_uncached(server: WebServer, database: str) -> list[Cost]:
     rows = []
     for page, path in UNCACHED.items():
         say(f"{database}: {page}, uncached")
-        for _ in range(2 * WORKERS):
-            server.get(path)  # Makes pictures, reads templates.
-        costs = [read_cost(server, path) for _ in range(ASKS)]
-        times = sorted(time for time, _queries in costs)
-        rows.append(
-            Cost(
-                database,
-                page,
-                POSTS,
-                queries=max(queries for _time, queries in costs),
-                median=statistics.median(times),
-                p95=times[int(len(times) * 0.95)],
-            )
-        )
+        queries, times = ask_uncached(server, path)
+        median, p95 = statistics.median(times), times[int(len(times) * 0.95)]
+        rows.append(Cost(database, page, POSTS, queries, median, p95))
     server.stop()
     return rows
+
+
+def ask_uncached(server: WebServer, path: str) -> tuple[int, list[float]]:
+    """Return the most queries of several times, and how long each took, the shortest first."""
+    for _ in range(2 * WORKERS):
+        server.get(path)  # Makes pictures, reads templates.
+    costs = [read_cost(server, path) for _ in range(ASKS)]
+    return max(queries for _time, queries in costs), sorted(time for time, _queries in costs)
 
 
 def read_cost(server: WebServer, path: str) -> tuple[float, int]:
@@ -178,6 +200,23 @@ def read_cost(server: WebServer, path: str) -> tuple[float, int]:
         raise RuntimeError(f"{path} answers {status}")
     cost = re.fullmatch(r"site;dur=([\d.]+), queries;desc=(\d+)", headers["server-timing"])
     return float(cost[1]), int(cost[2])
+
+
+# --- Numbers ----------------------------------------------------------------------------------
+
+
+def measure_numbers(server: WebServer, database: str) -> list[Numbers]:
+    """Measure reading the numbers, and the home page in no cache, with few and with many clients."""
+    rows = []
+    for clients in (FEW_CLIENTS, CLIENTS):
+        say(f"{database}: {clients:,} clients")
+        found = json.loads(server.run("bench/clients.py", str(clients)))
+        server.start("measured")
+        home_queries, times = ask_uncached(server, "/")
+        server.stop()
+        home = {"home_queries": home_queries, "home_milliseconds": statistics.median(times)}
+        rows.append(Numbers(database=database, **found, **home))
+    return rows
 
 
 # --- What came of it --------------------------------------------------------------------------
@@ -204,6 +243,19 @@ def print_costs(rows: list[Cost]) -> None:
     print_table(lines)
 
 
+def print_numbers(rows: list[Numbers]) -> None:
+    lines = [
+        ["database", "clients", "added, s", "summed up, s"]
+        + ["numbers, queries", "numbers, ms", "home, queries", "home, ms"]
+    ]
+    for row in rows:
+        times = [f"{row.added_s:.1f}", f"{row.settled_s:.1f}"]
+        costs = [str(row.queries), f"{row.milliseconds:.2f}"]
+        home = [str(row.home_queries), f"{row.home_milliseconds:.1f}"]
+        lines.append([row.database, f"{row.clients:,}", *times, *costs, *home])
+    print_table(lines)
+
+
 def print_table(lines: list[list[str]]) -> None:
     """Print lines of cells as Markdown; the first one is the heading."""
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
@@ -218,7 +270,11 @@ def verdict(what: str, words: str, target: str, is_met: bool) -> str:
     return f"{what}: {words} (target {target}): {'met' if is_met else 'NOT MET'}"
 
 
-def verdicts(rates: list[Rate], costs: list[Cost]) -> list[str]:
+def any_is_missed(verdicts: list[str]) -> bool:
+    return any(line.endswith("NOT MET") for line in verdicts)
+
+
+def verdicts(rates: list[Rate], costs: list[Cost], numbers: list[Numbers]) -> list[str]:
     lines = []
     for row in rates:
         if row.kind != "cached":
@@ -236,6 +292,14 @@ def verdicts(rates: list[Rate], costs: list[Cost]) -> list[str]:
         lines.append(verdict(what, words, str(QUERIES), cost.queries <= QUERIES))
         words = f"median {cost.median:.1f} ms"
         lines.append(verdict(what, words, f"{MILLISECONDS:g} ms", cost.median <= MILLISECONDS))
+    for few, many in zip(numbers[::2], numbers[1::2], strict=True):
+        what = f"{many.database}, numbers of the home page, {many.clients:,} clients"
+        for name, before, now in (
+            ("reading them", few.milliseconds, many.milliseconds),
+            ("the page, uncached,", few.home_milliseconds, many.home_milliseconds),
+        ):
+            words = f"{name} takes {now / before:.2f} x what it takes with {few.clients:,}"
+            lines.append(verdict(what, words, f"{SAME:g} x", now <= SAME * before))
     return lines
 
 
@@ -243,22 +307,24 @@ def main() -> None:
     clean_up_on_sigterm()
     if not shutil.which("wrk"):
         sys.exit("wrk is missing (apt install wrk).")
-    rates, costs = [], []
+    rates, costs, numbers = [], [], []
     for database in databases():
         say(f"{database}: making {POSTS:,} posts")
         server = WebServer(database)
         server.fill(POSTS)
         costs += measure_uncached(server, database)
         rates += measure_cached(server, database)
+        numbers += measure_numbers(server, database)
     machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.platform()}"
     notes = [
         f"Machine: {machine}.",
         f"gunicorn, {WORKERS} workers; wrk, {CONNECTIONS} connections, {SECONDS} s a page.",
         f"CPU: cores in use. Uncached: {ASKS} times each, one after the other.",
     ]
-    lines = verdicts(rates, costs)
+    lines = verdicts(rates, costs, numbers)
     print_rates(rates)
     print_costs(costs)
+    print_numbers(numbers)
     print(*notes, "", *lines, sep="\n")
     report = BASE_DIR / "var" / "bench-site.json"
     report.parent.mkdir(exist_ok=True)
@@ -266,10 +332,12 @@ def main() -> None:
         "notes": notes,
         "cached": [asdict(row) for row in rates],
         "uncached": [asdict(row) for row in costs],
+        "numbers": [asdict(row) for row in numbers],
         "verdicts": lines,
     }
     report.write_text(json.dumps(content, indent=1, ensure_ascii=False))
     print(f"\nWritten to {report.relative_to(BASE_DIR)}.")
+    sys.exit(any_is_missed(lines))
 
 
 if __name__ == "__main__":

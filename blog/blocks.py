@@ -15,6 +15,8 @@ from wagtail.contrib.typed_table_block.blocks import TypedTableBlock
 from wagtail.embeds.blocks import EmbedBlock
 from wagtail.images.blocks import ImageBlock
 
+from blog.embeds import find_stored
+
 TEXT_FEATURES = ["bold", "italic", "code", "ol", "ul", "link", "document-link"]
 
 
@@ -85,9 +87,11 @@ class VideoBlock(blocks.StructBlock):
         template = "blog/blocks/embed.html"
 
     def get_context(self, value: Any, parent_context: Any = None) -> dict[str, Any]:
-        host = urlsplit(value["embed"].url).hostname or ""
+        address = value["embed"].url
+        host = urlsplit(address).hostname or ""
         context = super().get_context(value, parent_context)
-        return {**context, "host": host.removeprefix("www.")}
+        stored = context["embeds"] if "embeds" in context else find_stored([address])
+        return {**context, "host": host.removeprefix("www."), "html": stored.get(address)}
 
 
 class GalleryBlock(blocks.StructBlock):
@@ -130,6 +134,20 @@ class CallBlock(blocks.StructBlock):
         icon = "pick"
         label = _("Call to action")
         template = "blog/blocks/call.html"
+
+    def bulk_to_python(self, values: Any) -> Any:
+        """Take pages that are known already, since texts lead to them too, or load them."""
+        from blog.links import pages_known  # Handlers of links need all models.
+
+        values = list(values)
+        keys = [str(value["page"]) if value.get("page") else "" for value in values]
+        pages = pages_known(list(filter(None, keys)))
+        if pages is None:
+            return super().bulk_to_python(values)
+        calls = super().bulk_to_python([{**value, "page": None} for value in values])
+        for call, key in zip(calls, keys, strict=True):
+            call["page"] = pages.get(key)
+        return calls
 
     def clean(self, value: Any) -> Any:
         cleaned = super().clean(value)

@@ -32,7 +32,7 @@ def respond(blog: BlogIndexPage, kind: type[SyndicationFeed], place: str) -> Htt
         language=blog.locale.language_code,
         feed_url=absolute(f"{blog.url}{place}"),
     )
-    for post in blog.get_posts().for_lists().select_related("author")[:NEWEST]:
+    for post in blog.get_newest(NEWEST):
         add_item(feed, post)
 
     response = HttpResponse(content_type=feed.content_type)

@@ -1,38 +1,80 @@
-"""Links of rich text to pages of the site: all pages of a post by one query.
+"""Links of rich text and calls to action: all that a body leads to, by a few queries.
 
-By itself each text asks for the pages that it links to, and for the language of each.
+By itself each text asks for what it links to, and for the language and translation of each page.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.utils.html import escape
 from django.utils.translation import get_language
 from wagtail.blocks import StreamValue
+from wagtail.documents import get_document_model
+from wagtail.documents.rich_text import DocumentLinkHandler
 from wagtail.models import Page
 from wagtail.rich_text.pages import PageLinkHandler
 
+Addresses = dict[str, str | None]
+
 # How rich text keeps a link: <a id="12" linktype="page">.
-LINK = re.compile(r"<a\b[^>]*\blinktype=\"page\"[^>]*>")
+LINK = re.compile(r"<a\b[^>]*\blinktype=\"(page|document)\"[^>]*>")
 ID = re.compile(r"\bid=\"(\d+)\"")
-_linked: ContextVar[dict[str, Page] | None] = ContextVar("linked", default=None)
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the body that is being rendered leads to."""
+
+    pages: dict[str, Page] = field(default_factory=dict)
+    # By kind of link.
+    addresses: dict[str, Addresses] = field(default_factory=dict)
+
+
+NOTHING = Known()
+_known: ContextVar[Known] = ContextVar("known", default=NOTHING)
 
 
 @contextmanager
-def linked_pages(body: StreamValue) -> Iterator[None]:
-    """While it lasts, links of this body to pages cost no query: all pages come by one."""
-    links = LINK.findall(" ".join(strings_in(list(body.raw_data))))
-    ids = {found[1] for link in links if (found := ID.search(link))}
-    token = _linked.set(find_pages(ids) if ids else None)
+def links_at_once(body: StreamValue) -> Iterator[None]:
+    """While it lasts, links and calls of this body cost no query: what they lead to is known."""
+    ids = find_ids(body)
+    pages = load_pages(ids["page"])
+    addresses = {
+        "page": find_addresses(ids["page"], pages),
+        "document": find_documents(ids["document"]),
+    }
+    token = _known.set(Known(pages, addresses))
     try:
         yield
     finally:
-        _linked.reset(token)
+        _known.reset(token)
+
+
+def find_ids(body: StreamValue) -> dict[str, set[str]]:
+    """Return the keys of all pages and documents that texts and calls to action lead to."""
+    ids: dict[str, set[str]] = defaultdict(set)
+    blocks = list(body.raw_data)
+    for link in LINK.finditer(" ".join(strings_in(blocks))):
+        if found := ID.search(link[0]):
+            ids[link[1]].add(found[1])
+    calls = (block["value"].get("page") for block in blocks if block["type"] == "call")
+    ids["page"].update(str(pk) for pk in calls if pk)
+    return ids
+
+
+def pages_known(ids: Collection[str]) -> dict[str, Page] | None:
+    """Return the pages with these keys that there are, if all are known, else None."""
+    known = _known.get()
+    if not known.addresses.get("page", {}).keys() >= set(ids):
+        return None
+    return {pk: known.pages[pk] for pk in ids if pk in known.pages}
 
 
 def strings_in(value: Any) -> Iterator[str]:
@@ -44,30 +86,56 @@ def strings_in(value: Any) -> Iterator[str]:
             yield from strings_in(part)
 
 
-def find_pages(ids: Iterable[str]) -> dict[str, Page]:
-    pages = Page.objects.filter(pk__in=ids).select_related("locale")
+def load_pages(ids: Collection[str]) -> dict[str, Page]:
+    """Load these pages and the translations of all of them, by one query."""
+    if not ids:
+        return {}
+    keys = Page.objects.filter(pk__in=ids).order_by().values("translation_key")
+    pages = Page.objects.filter(translation_key__in=keys).select_related("locale")
     return {str(page.pk): page for page in pages}
 
 
+def find_addresses(ids: Collection[str], pages: dict[str, Page]) -> Addresses:
+    """Return the addresses of pages, or of their translations into the language of the text."""
+    language = get_language()
+    here = {
+        page.translation_key: page
+        for page in pages.values()
+        if page.live and page.locale.language_code == language
+    }
+    found = [(pk, pages[pk]) for pk in ids if pk in pages]
+    known = {pk: here.get(page.translation_key, page).url for pk, page in found}
+    return {**dict.fromkeys(ids), **known}
+
+
+def find_pages(ids: Collection[str]) -> Addresses:
+    return find_addresses(ids, load_pages(ids))
+
+
+def find_documents(ids: Collection[str]) -> Addresses:
+    documents = get_document_model().objects.in_bulk(ids)
+    return {**dict.fromkeys(ids), **{str(pk): document.url for pk, document in documents.items()}}
+
+
+FIND = {"page": find_pages, "document": find_documents}
+
+
+def open_links(kind: str, attrs_list: list[dict[str, Any]]) -> list[str]:
+    """Return the first tags of links; what is gone, or has no address, is led to by none."""
+    ids = {attrs["id"] for attrs in attrs_list if attrs.get("id", "").isdecimal()}
+    known = _known.get().addresses.get(kind, {})
+    addresses = known if known.keys() >= ids else FIND[kind](ids)
+    found = [addresses.get(attrs.get("id", "")) for attrs in attrs_list]
+    return [f'<a href="{escape(address)}">' if address else "<a>" for address in found]
+
+
 class PageLink(PageLinkHandler):
-    """Links in rich text: to the page, or to its translation where the text is in another language."""
-
-    @classmethod
-    def get_many(cls, attrs_list: list[dict[str, Any]]) -> list[Page | None]:
-        ids = [str(attrs.get("id")) for attrs in attrs_list]
-        known = _linked.get() or {}
-        pages = known if known.keys() >= set(ids) else find_pages(ids)
-        return [pages.get(pk) for pk in ids]
-
     @classmethod
     def expand_db_attributes_many(cls, attrs_list: list[dict[str, Any]]) -> list[str]:
-        return [
-            f'<a href="{escape(address_of(page))}">' if page else "<a>"
-            for page in cls.get_many(attrs_list)
-        ]
+        return open_links("page", attrs_list)
 
 
-def address_of(page: Page) -> str | None:
-    if page.locale.language_code != get_language():
-        page = page.localized
-    return page.url
+class DocumentLink(DocumentLinkHandler):
+    @classmethod
+    def expand_db_attributes_many(cls, attrs_list: list[dict[str, Any]]) -> list[str]:
+        return open_links("document", attrs_list)

@@ -15,9 +15,9 @@ def load_sizes(images: Iterable[Image | None]) -> None:
 
 
 def images_of(body: StreamValue) -> Iterator[Image | None]:
-    """Yield the images of the blocks that have some."""
-    for block in body:
-        if block.block_type == "image":
-            yield block.value["image"]
-        elif block.block_type == "gallery":
-            yield from (picture["image"] for picture in block.value["pictures"])
+    """Yield the images of the blocks that have some; of other blocks nothing is loaded."""
+    for place, block in enumerate(body.raw_data):
+        if block["type"] == "image":
+            yield body[place].value["image"]
+        elif block["type"] == "gallery":
+            yield from (picture["image"] for picture in body[place].value["pictures"])

@@ -9,6 +9,8 @@ from config import structured_data
 from config.addresses import absolute
 from config.page_cache import is_for_everybody, keep
 from config.public_pages import PublicPageMixin, PublicPageQuerySet
+from django.conf import settings
+from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
 from django.core.paginator import InvalidPage, Paginator
 from django.core.paginator import Page as PageOfPosts
@@ -30,8 +32,8 @@ from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.functional import cached_property
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 from modelcluster.contrib.taggit import ClusterTaggableManager
 from modelcluster.fields import ParentalKey, ParentalManyToManyField
 from taggit.models import Tag, TaggedItemBase
@@ -114,27 +116,32 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
     @path("category/<slug:slug>/")
     def posts_in_category(self, request: HttpRequest, slug: str) -> HttpResponse:
         category = get_object_or_404(Category, locale=self.locale_id, slug=slug)
-        posts = self.get_posts().filter(categories__translation_key=category.translation_key)
+        filed = BlogPage.categories.through.objects.filter(
+            category__translation_key=category.translation_key
+        )
+        posts = self.get_posts(filed.values("blogpage"))
         return self.render_list(request, posts, "category", category)
 
     @path("author/<slug:slug>/")
     def posts_by_author(self, request: HttpRequest, slug: str) -> HttpResponse:
         authors = Author.objects.select_related("photo")
         author = get_object_or_404(authors, locale=self.locale_id, slug=slug)
-        posts = self.get_posts().filter(author__translation_key=author.translation_key)
+        written = BlogPage.objects.filter(author__translation_key=author.translation_key)
+        posts = self.get_posts(written.order_by().values("pk"))
         return self.render_list(request, posts, "author", author)
 
     @re_path(r"^tag/(?P<slug>[-\w]+)/$")
     def posts_with_tag(self, request: HttpRequest, slug: str) -> HttpResponse:
         tag = get_object_or_404(Tag, slug=slug)
-        return self.render_list(request, self.get_posts().filter(tags=tag), "tag", tag)
+        posts = self.get_posts(PostTag.objects.filter(tag=tag).values("content_object"))
+        return self.render_list(request, posts, "tag", tag)
 
     @path("search/")
     def found_posts(self, request: HttpRequest) -> HttpResponse:
         query = search.clean(request.GET.get("q", ""))
         # With the text, from which the excerpts are cut.
         cards = BlogPage.objects.for_cards()
-        found = search.Found(self.get_posts(), cards, query) if query else []
+        found = search.Found(BlogPage.list_pages_of(self), cards, query) if query else []
         posts = self.get_page_of(found, request.GET.get("page", "1"))
         search.add_excerpts(posts, query)
         return self.render(
@@ -143,8 +150,8 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
             context_overrides={
                 "query": query,
                 "posts": posts,
-                "list_address": "",
-                "alternates": {},
+                # Search engines shall not have what was typed, and nobody passes it on.
+                **dict.fromkeys(["canonical", "alternates", "share", "structured"]),
             },
         )
 
@@ -156,14 +163,19 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
     def atom(self, request: HttpRequest) -> HttpResponse:
         return feeds.atom(self)
 
-    def get_posts(self) -> BlogPageQuerySet:
-        return BlogPage.objects.beneath(self).published()
+    def get_posts(self, filed: models.QuerySet | None = None) -> PostsByKey:
+        """Return the posts that strangers may read, or those of them whose keys a query finds."""
+        return PostsByKey(BlogPage.list_pages_of(self), BlogPage.objects.for_lists(), filed)
+
+    def get_newest(self, number: int) -> list[BlogPage]:
+        """Return the newest posts with their authors."""
+        cards = BlogPage.objects.for_lists().select_related("author")
+        return PostsByKey(BlogPage.list_pages_of(self), cards)[:number]
 
     def render_list(
-        self, request: HttpRequest, posts: BlogPageQuerySet, kind: str, thing: Any = None
+        self, request: HttpRequest, posts: PostsByKey, kind: str, thing: Any = None
     ) -> HttpResponse:
-        cards = PostsByKey(posts, BlogPage.objects.for_lists())
-        page_of_posts = self.get_page_of(cards, request.GET.get("page", "1"))
+        page_of_posts = self.get_page_of(posts, request.GET.get("page", "1"))
         # A tag or an author without posts has no page; an empty blog says that it is empty.
         if kind in {"tag", "author"} and not page_of_posts.paginator.count:
             raise Http404("Nothing is filed under this.")
@@ -177,7 +189,10 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
             "canonical": absolute(address) + (f"?page={number}" if number > 1 else ""),
         }
         if kind:
-            lists["alternates"] = self.find_list_alternates(kind, thing)
+            lists |= self.describe_list(kind, thing)
+        if number > 1:
+            # The same page in another language holds other posts, if it is there at all.
+            lists["alternates"] = {}
         return self.render(request, context_overrides=lists)
 
     def get_page_of(self, posts: Any, number: str) -> PageOfPosts:
@@ -196,6 +211,24 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
         posts = BlogPage.objects.live().open_to_all().filter(categories=OuterRef("pk")).order_by()
         return Category.objects.filter(Exists(posts), locale=self.locale_id)
 
+    def describe_list(self, kind: str, thing: Any) -> dict[str, Any]:
+        """Return what the head of a list says of it, instead of what it says of the whole blog."""
+        title = f"#{thing.name}" if kind == "tag" else thing.name
+        own_words = [getattr(thing, name, "") for name in ("lead", "about", "role")]
+        general = gettext("All posts: %(name)s") % {"name": title}
+        address = absolute(self.get_list_address(kind, thing))
+        alternates = self.find_list_alternates(kind, thing)
+        return {
+            "alternates": alternates,
+            "x_default": alternates.get(settings.LANGUAGE_CODE, address),
+            "share": {
+                **self.share,
+                "title": title,
+                "description": next(filter(None, own_words), general),
+            },
+            "structured": self.describe_for_search_engines((title, address)),
+        }
+
     # Translations of such addresses.
 
     def find_list_alternates(self, kind: str, thing: Any) -> dict[str, str]:
@@ -209,7 +242,13 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
         if blog.pk == self.pk:
             return self.get_list_address(kind, thing)
         there = thing.in_locale(blog.locale_id) if isinstance(thing, Filed) else None
+        if isinstance(there, Author) and not blog.has_posts_by(there):
+            return None
         return blog.get_list_address(kind, there) if there else None
+
+    def has_posts_by(self, author: Author) -> bool:
+        posts = BlogPage.objects.published().filter(locale=self.locale_id)
+        return posts.filter(author__translation_key=author.translation_key).exists()
 
     def get_address_in(self, language: str, *route: Any) -> str | None:
         """Return the same list in another language, else the whole blog in it."""
@@ -257,14 +296,25 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
 
 
 class BlogPageQuerySet(PublicPageQuerySet):
-    def beneath(self, blog: BlogIndexPage) -> BlogPageQuerySet:
-        """Return the posts of a blog: as `child_of`, by a range, for which there is an index."""
-        paths = blog._get_children_path_interval(blog.path)
-        return self.filter(depth=blog.depth + 1, path__range=paths)
-
     def published(self) -> BlogPageQuerySet:
         """Return what every stranger may read, newest first."""
-        return self.live().open_to_all().order_by("-published_on", "-pk")
+        return self.live().open_to_all().newest_first()
+
+    def among(self, pages: PublicPageQuerySet) -> BlogPageQuerySet:
+        """Return the posts whose pages these are.
+
+        Sorted by an index, the database looks along it at one page after the other, and reads of
+        the posts, whose rows are long, but what the index holds.
+        """
+        return self.filter(Exists(pages.filter(pk=OuterRef("pk"))))
+
+    def newest_first(self) -> BlogPageQuerySet:
+        return self.order_by("-published_on", "-pk")
+
+    def load(self, keys: list[int]) -> list[BlogPage]:
+        """Return posts in the order of their keys, as far as strangers may still read them."""
+        found = self.open_now().in_bulk(keys)
+        return [found[key] for key in keys if key in found]
 
     def for_cards(self) -> BlogPageQuerySet:
         """Load what a card shows."""
@@ -278,11 +328,14 @@ class BlogPageQuerySet(PublicPageQuerySet):
 
     def some(self, number: int) -> list[BlogPage]:
         """Return a few posts at random, by a search in an index, however many there are."""
-        posts = self.order_by("shuffle")
+        posts = self.order_by("shuffle").prefetch_related(None)
         place = random_place()
         found = list(posts.filter(shuffle__gte=place)[:number])
-        missing = number - len(found)
-        return found + list(posts.filter(shuffle__lt=place)[:missing]) if missing else found
+        if missing := number - len(found):
+            found += posts.filter(shuffle__lt=place)[:missing]
+        # For both parts at once.
+        prefetch_related_objects(found, *self._prefetch_related_lookups)
+        return found
 
 
 class PostTag(TaggedItemBase):
@@ -408,6 +461,18 @@ class BlogPage(PublicPageMixin, Page):
         return list(self.categories.all())
 
     @classmethod
+    def list_pages(cls) -> PublicPageQuerySet:
+        """Return, as rows of pages, the posts that strangers may read."""
+        kind = ContentType.objects.get_for_model(cls)
+        return PublicPageQuerySet(Page).filter(content_type=kind).live().open_to_all()
+
+    @classmethod
+    def list_pages_of(cls, blog: Page) -> PublicPageQuerySet:
+        """Return those beneath a blog: as `child_of`, by a range, for which there is an index."""
+        paths = blog._get_children_path_interval(blog.path)
+        return cls.list_pages().filter(depth=blog.depth + 1, path__range=paths)
+
+    @classmethod
     def to_serve(cls) -> BlogPageQuerySet:
         return super().to_serve().select_related("image", "author__photo")
 
@@ -417,13 +482,14 @@ class BlogPage(PublicPageMixin, Page):
         That is looked for among the newest posts: with all of them the page would take the
         longer the more there are.
         """
-        posts = BlogPage.objects.published().exclude(pk=self.pk)
-        cards = posts.defer_streamfields().select_related("image")
+        posts = BlogPage.objects.exclude(pk=self.pk)
+        cards = posts.published().open_now().defer_streamfields().select_related("image")
         related = self.find_chosen(cards)
         if len(related) < RELATED:
-            newest = posts.beneath(self.get_parent()).values("pk")[:FRESH]
-            alike = cards.filter(pk__in=newest).annotate(alike=self.count_alike())
-            found = alike.order_by("-alike", "-published_on", "-pk")[: RELATED * 2]
+            pages = self.list_pages_of(self.get_parent())
+            newest = posts.among(pages).newest_first().values("pk")[:FRESH]
+            alike = self.sort_by_likeness(posts.filter(pk__in=newest)).values("pk")
+            found = self.sort_by_likeness(cards.filter(pk__in=alike[: RELATED * 2]))
             related += [post for post in found if post not in related]
         return related[:RELATED]
 
@@ -431,12 +497,15 @@ class BlogPage(PublicPageMixin, Page):
         if "chosen_posts" in getattr(self, "_cluster_related_objects", {}):
             # A preview shows what is not saved yet.
             keys = [row.post_id for row in self.chosen_posts.all()]
-            found = cards.in_bulk(keys)
-            return [found[pk] for pk in keys if pk in found]
+            return cards.load(keys)
         rows = ChosenPost.objects.filter(page=self.pk)
         place = rows.filter(post=OuterRef("pk")).values("sort_order")[:1]
         chosen = cards.filter(pk__in=rows.values("post")).annotate(place=Subquery(place))
         return list(chosen.order_by("place"))
+
+    def sort_by_likeness(self, posts: BlogPageQuerySet) -> BlogPageQuerySet:
+        alike = posts.annotate(alike=self.count_alike())
+        return alike.order_by("-alike", "-published_on", "-pk")
 
     def count_alike(self) -> Combinable:
         """Return, within a query of posts, how many tags and categories each shares with this one."""

@@ -22,6 +22,8 @@ from blog.paging import PostsByKey
 from blog.reading import collect_text
 
 if TYPE_CHECKING:
+    from config.public_pages import PublicPageQuerySet
+
     from blog.models import BlogPage, BlogPageQuerySet
 
 LONGEST_QUERY = 100
@@ -83,21 +85,21 @@ class Found(PostsByKey):
     On PostgreSQL those with the words in their title are best, then the newest.
     """
 
-    def __init__(self, posts: BlogPageQuerySet, cards: BlogPageQuerySet, query: str) -> None:
-        super().__init__(posts, cards)
+    def __init__(self, pages: PublicPageQuerySet, cards: BlogPageQuerySet, query: str) -> None:
+        super().__init__(pages, cards)
         self.stems = [stem(word) for word in query.split()]
 
     @cached_property
     def keys(self) -> list[int]:
         keys = self.ask_index()
-        shown = self.posts.order_by()
+        shown = self.pages
         if len(keys) < FEW:
             shown = shown.filter(pk__in=keys)
         open_to_all = set(shown.values_list("pk", flat=True)) if keys else set()
         return [key for key in keys if key in open_to_all]
 
     def ask_index(self) -> list[int]:
-        kind = ContentType.objects.get_for_model(self.posts.model).pk
+        kind = ContentType.objects.get_for_model(self.cards.model).pk
         if connection.vendor == "postgresql":
             words = " ".join(self.stems)
             sql, params = POSTGRESQL, [words, kind, words]

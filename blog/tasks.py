@@ -12,6 +12,7 @@ from django_q.tasks import async_task
 from wagtail.search.backends import get_search_backend
 from wagtail.signals import page_published
 
+from blog import embeds
 from blog.models import BlogPage
 
 logger = logging.getLogger("vestnik.web")
@@ -37,7 +38,10 @@ def index_posts() -> None:
 
 
 def make_pictures(pk: int) -> None:
-    """Render the parts of a post that hold pictures: what they need is made and kept."""
+    """Render the parts of a post that hold pictures: what they need is made and kept.
+
+    And fetch what it embeds from others, which may take long and comes last.
+    """
     post = BlogPage.objects.filter(pk=pk).first()
     if post is None:
         return
@@ -47,10 +51,11 @@ def make_pictures(pk: int) -> None:
         render_to_string("blog/post_picture.html", {"page": post})
         for wide in (True, False):
             render_to_string("includes/post_card.html", {"post": post, "wide": wide})
+    embeds.fetch(embeds.addresses_of(post.body))
 
 
 def order_pictures(instance: Any, **signal: Any) -> None:
-    """Ask a worker for them; without one the first reader waits a little longer."""
+    """Ask a worker for them; without one the first reader waits a little longer for pictures."""
 
     def ask() -> None:
         try:

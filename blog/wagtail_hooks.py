@@ -15,7 +15,7 @@ from wagtail.snippets.models import register_snippet
 from wagtail.snippets.views.chooser import SnippetChooserViewSet
 from wagtail.snippets.views.snippets import SnippetViewSet, SnippetViewSetGroup
 
-from blog.links import PageLink
+from blog.links import DocumentLink, PageLink
 from blog.reports import PostViewsReport, ViewsReport
 from blog.snippets import Author, Category
 
@@ -87,5 +87,6 @@ def add_views_urls() -> list[URLPattern]:
 
 # After Wagtail's own, whose place it takes.
 @hooks.register("register_rich_text_features", order=1)
-def link_pages_at_once(features: FeatureRegistry) -> None:
+def link_at_once(features: FeatureRegistry) -> None:
     features.register_link_type(PageLink)
+    features.register_link_type(DocumentLink)

@@ -1,9 +1,10 @@
 """How many mailings and clients there are, without counting them when somebody asks.
 
 Triggers of the database write every change of a client, a mailing or an owner into `Change`,
-whoever makes it and however many rows at once. `settle` sums the changes up into `Total`: pages
-do so for a few, a worker for all of them every minute. Nobody waits for a row that counts
-everything, and what it costs follows what changed, not what there is.
+whoever makes it and however many rows at once. `settle` sums the changes up into `Total`: the clock
+of `qcluster` does so for a moment every ten seconds, and a worker every minute where that is not
+enough. Pages read the totals and some of the changes that wait, and write nothing. Nobody waits for
+a row that counts everything, and what it costs follows what changed, not what there is.
 
 A client counts by address, once whatever its case and however many owners have it. `Address` keeps
 how many clients have each one, by a digest: addresses lie in one table only.
@@ -14,6 +15,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
+from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Any
 from uuid import UUID
@@ -27,6 +29,11 @@ logger = logging.getLogger("vestnik.web")
 
 MAILINGS, ACTIVE, CLIENTS = NAMES = ("mailings", "active", "clients")
 STEP = 5_000  # changes that one transaction sums up
+FEW = 500  # that a page reads along with the totals
+SECONDS = 10.0  # between two times that the clock sums up
+MOMENT = 0.2  # seconds that it does so; its other work is to look for mailings that are due
+
+_settled_at = float("-inf")
 
 # What there is when counting begins, as changes.
 FIRST_CHANGES = """
@@ -40,17 +47,42 @@ UNION ALL SELECT 'active', '', COUNT(*) FROM mailings_mailing m
 
 
 def read_totals() -> dict[str, int]:
-    """Return the numbers, with the latest changes as far as they are few."""
-    settle_step()
-    totals = dict(Total.objects.values_list("name", "value"))
-    return {name: totals.get(name, 0) for name in NAMES}
+    """Return the numbers, with the changes that wait as far as they are few.
+
+    Totals come first: what is summed up between two queries is missing then, and never there twice.
+    """
+    totals = Counter(dict(Total.objects.values_list("name", "value")))
+    sums, amounts = sort_out(Change.objects.order_by("pk")[:FEW])
+    totals.update(sums)
+    totals[CLIENTS] += count_gained(*find_clients(amounts))
+    return {name: totals[name] for name in NAMES}
 
 
-def settle(seconds: float = 20) -> None:
-    """Sum up everything that changed, or as much as there is time for."""
+def settle(seconds: float = 20) -> bool:
+    """Sum up everything that changed, or as much as there is time for; return whether that was all."""
     end = time.monotonic() + seconds
-    while settle_step() and time.monotonic() < end:
-        pass
+    while settle_step():
+        if time.monotonic() >= end:
+            return False
+    return True
+
+
+def by_the_clock() -> None:
+    """Sum up if it is time; called by the clock of `qcluster` every second.
+
+    What is more than a moment's work goes on the next second.
+    """
+    global _settled_at
+    now = time.monotonic()
+    if now - _settled_at < SECONDS:
+        return
+    _settled_at = now
+    try:
+        if not settle(MOMENT):
+            _settled_at = float("-inf")
+    except Exception:
+        # What was not summed up still waits.
+        logger.warning("The numbers of the home page could not be summed up.", exc_info=True)
 
 
 def settle_step() -> bool:
@@ -76,23 +108,28 @@ def take_turn() -> bool:
 
 
 def add_to_totals(changes: list[Change]) -> None:
-    sums: Counter[str] = Counter()
-    addresses: Counter[UUID] = Counter()
-    for change in changes:
-        if change.name == CLIENTS:
-            addresses[digest(change.address)] += change.amount
-        else:
-            sums[change.name] += change.amount
-    sums[CLIENTS] = change_addresses({key: n for key, n in addresses.items() if n})
+    sums, amounts = sort_out(changes)
+    sums[CLIENTS] = change_addresses(amounts)
     for total in Total.objects.filter(name__in=[name for name, n in sums.items() if n]):
         total.value += sums[total.name]
         total.save(update_fields=["value"])
 
 
+def sort_out(changes: Iterable[Change]) -> tuple[Counter[str], dict[UUID, int]]:
+    """Return by how much each number changes, and that of the clients by address."""
+    sums: Counter[str] = Counter()
+    amounts: Counter[UUID] = Counter()
+    for change in changes:
+        if change.name == CLIENTS:
+            amounts[digest(change.address)] += change.amount
+        else:
+            sums[change.name] += change.amount
+    return sums, {key: amount for key, amount in amounts.items() if amount}
+
+
 def change_addresses(amounts: dict[UUID, int]) -> int:
     """Change how many clients have these addresses; return by how many addresses more are in use."""
-    before = {row.pk: row.clients for row in Address.objects.filter(pk__in=list(amounts))}
-    after = {key: before.get(key, 0) + amount for key, amount in amounts.items()}
+    before, after = find_clients(amounts)
     Address.objects.bulk_create(
         [Address(pk=key, clients=number) for key, number in sorted(after.items()) if number],
         update_conflicts=True,
@@ -100,7 +137,18 @@ def change_addresses(amounts: dict[UUID, int]) -> int:
         update_fields=["clients"],
     )
     Address.objects.filter(pk__in=[key for key, number in after.items() if not number]).delete()
-    return sum(after[key] > 0 for key in after) - sum(number > 0 for number in before.values())
+    return count_gained(before, after)
+
+
+def find_clients(amounts: dict[UUID, int]) -> tuple[dict[UUID, int], dict[UUID, int]]:
+    """Return how many clients have these addresses, and how many will."""
+    before = {row.pk: row.clients for row in Address.objects.filter(pk__in=list(amounts))}
+    return before, {key: before.get(key, 0) + amount for key, amount in amounts.items()}
+
+
+def count_gained(before: dict[UUID, int], after: dict[UUID, int]) -> int:
+    """Return by how many addresses more are in use."""
+    return sum(number > 0 for number in after.values()) - sum(n > 0 for n in before.values())
 
 
 def digest(address: str) -> UUID:

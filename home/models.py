@@ -42,8 +42,9 @@ class HomePage(PublicPageMixin, Page):
     @property
     def lead(self) -> str:
         """Return what the page says of itself first."""
-        heroes = (block.value["lead"] for block in self.body if block.block_type == "hero")
-        return next(heroes, "")
+        # As it is kept: to make blocks of all of it would load what they link to.
+        heroes = [block["value"] for block in self.body.raw_data if block["type"] == "hero"]
+        return heroes[0].get("lead", "") if heroes else ""
 
     def get_context(self, request: HttpRequest, *args: Any, **kwargs: Any) -> dict[str, Any]:
         from home.counting import read_totals  # It works on the models beneath.
@@ -56,8 +57,8 @@ class HomePage(PublicPageMixin, Page):
 
     def pick_posts(self) -> list[BlogPage]:
         """Return three posts in the language of this page, others with every call."""
-        posts = BlogPage.objects.published().for_lists().filter(locale=self.locale_id)
-        return posts.some(3)
+        posts = BlogPage.objects.among(BlogPage.list_pages().filter(locale=self.locale_id))
+        return BlogPage.objects.for_lists().load(posts.values_list("pk", flat=True).some(3))
 
 
 # --- What the numbers are made of; counting.py says how ------------------------------------------

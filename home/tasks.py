@@ -6,7 +6,7 @@ from home.counting import recount, settle
 
 
 def settle_numbers() -> None:
-    """Sum up what changed the numbers since the last time; called every minute."""
+    """Sum up what is too much for the clock of `qcluster`; called every minute."""
     settle()
 
 

@@ -267,6 +267,13 @@ class MailingForm(OwnedModelForm):
     def clean_audience(self) -> None:
         if "lists" in self.errors or "clients" in self.errors:
             return
+        chosen = {"all_clients", "lists", "clients"}
+        if self.instance.pk and chosen & set(self.changed_data) and self.old.is_opening:
+            # A run goes to those who were chosen when it began.
+            self.add_error(
+                None,
+                _("The recipients of a run are being put together: try again in a few seconds."),
+            )
         lists, clients = self.cleaned_data["lists"], self.cleaned_data["clients"]
         own = self.fields["clients"].queryset
         if self.cleaned_data.get("all_clients"):

@@ -254,7 +254,9 @@ def _problems_of_standing(attempt: Attempt, now: datetime, turn: Turn) -> list[s
     if fresh is None or fresh.last_attempt_at != attempt.last_attempt_at:
         return []  # It was deleted, or went on meanwhile.
     problems = []
-    if chunks == 0:
+    if fresh.opening_until:
+        problems.append(f"not all recipients are planned, and nobody is at it: {left} letters left")
+    elif chunks == 0:
         problems.append(f"{left} letters left, and no chunk with anything to do")
     elif found < left:
         problems.append(f"{left} letters left, and only {found} of them in chunks to be done")

@@ -4,7 +4,8 @@ Results reach the database in batches. Until then each worker keeps them in a fi
 slot a letter: taken when the letter's body goes out, filled when its answer has come, free again
 when the answer is in the database. The file is mapped into memory, so a note costs no system call
 and still survives the process. It survives the machine, too, but perhaps not whole: what it does
-not say after another boot is no evidence.
+not say after another boot is no evidence. With JOURNAL_SYNC it is: each letter is on the disk
+before it goes out.
 
 So only letters without an answer are in doubt. A worker on another machine finds no file and
 takes every letter that the dead one had claimed and not recorded as in doubt.
@@ -25,7 +26,8 @@ from django.conf import settings
 from mailings.delivery.transport import Outcome, Result
 
 SLOTS, SLOT_BYTES = 2048, 256
-HEADER_BYTES = 256  # the boot in which the file was made
+HEADER_BYTES = 256  # the boot in which the file was made, or that each note of it was synced
+SYNCED = b"synced"
 EMPTY, HANDED_OVER, ANSWERED = range(3)
 # State, outcome, reply code (0: none), length of the text in bytes, id of the delivery.
 SLOT = struct.Struct("<BBHHQ")
@@ -68,19 +70,27 @@ class Journal:
             os.close(self._file)
             unnamed.unlink()
             raise
-        self._map[: len(boot())] = boot()
+        header = SYNCED if settings.JOURNAL_SYNC else boot()
+        self._map[: len(header)] = header
         unnamed.rename(self.path)
+        if settings.JOURNAL_SYNC:
+            sync_names(self.path.parent)
         # The slot that was freed last is taken first: few pages are ever touched.
         self._free = list(range(HEADER_BYTES, size, SLOT_BYTES))[::-1]
 
     def handed_over(self, delivery_id: int) -> int:
-        """Note that a letter's body goes out now; return its slot. Raises `Full`."""
+        """Note that a letter's body goes out now; return its slot.
+
+        Raises `Full`, and `OSError` where the disk does not take the note.
+        """
         if not self._free:
             raise Full
         slot = self._free.pop()
         SLOT.pack_into(self._map, slot, EMPTY, 0, 0, 0, delivery_id)
         # The state comes last: a process that dies before it has noted nothing.
         self._map[slot] = HANDED_OVER
+        if settings.JOURNAL_SYNC:
+            self._map.flush()
         return slot
 
     def answered(self, slot: int, delivery_id: int, result: Result) -> None:
@@ -109,6 +119,15 @@ class Journal:
         """Leave the notes to whoever takes the chunks over."""
         self._map.close()
         os.close(self._file)
+
+
+def sync_names(folder: Path) -> None:
+    """Let a file that was just named keep its name through a loss of power."""
+    names = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(names)
+    finally:
+        os.close(names)
 
 
 def path_of(worker: str) -> Path:
@@ -145,7 +164,8 @@ def read_traces(worker: str) -> Traces:
         content = path_of(worker).read_bytes()
     except (FileNotFoundError, IsADirectoryError):
         return Traces()
-    is_whole = len(content) == HEADER_BYTES + SLOTS * SLOT_BYTES and content.startswith(boot())
+    is_trusted = content.startswith((boot(), SYNCED))
+    is_whole = is_trusted and len(content) == HEADER_BYTES + SLOTS * SLOT_BYTES
     traces = Traces(is_whole=is_whole)
     for slot in range(HEADER_BYTES, len(content) - SLOT_BYTES + 1, SLOT_BYTES):
         state, place, code, length, delivery_id = SLOT.unpack_from(content, slot)

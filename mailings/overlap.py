@@ -36,10 +36,14 @@ class _Waits:
         self.go_on, self.thread = go_on, get_ident()
 
     def __call__(self, conn: Any) -> None:
-        from psycopg2.extensions import POLL_OK, POLL_READ
+        from psycopg2 import OperationalError
+        from psycopg2.extensions import POLL_OK, POLL_READ, POLL_WRITE
 
+        masks = {POLL_READ: select.EPOLLIN, POLL_WRITE: select.EPOLLOUT}
         while (state := conn.poll()) != POLL_OK:
-            mask = select.EPOLLIN if state == POLL_READ else select.EPOLLOUT
+            if state not in masks:
+                raise OperationalError(f"the connection is in state {state}")
+            mask = masks[state]
             is_ours = get_ident() == self.thread
             if not (is_ours and self.go_on(conn.fileno(), mask)):
                 _wait_plainly(conn.fileno(), mask)

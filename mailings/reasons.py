@@ -6,12 +6,14 @@ from django.utils.translation import gettext_noop as _
 
 UNSUBSCRIBED = _("The client has unsubscribed.")
 CLIENT_DELETED = _("The client was deleted.")
+ADDRESS_CHANGED = _("The client's address was changed after this run had begun.")
 WINDOW_CLOSED = _("The mailing ended before this letter's turn.")
 ANSWER_LOST = _("The connection broke after the letter was handed over: it may have arrived.")
 WORKER_DIED = _("The worker died after the letter was handed over: it may have arrived.")
 NO_RECIPIENTS = _("There was nobody to send it to.")
 STILL_RUNNING = _("This run was left out: the one before it was still at work.")
 NO_SMTPUTF8 = _("The mail server does not take internationalised addresses.")
+NOT_PLANNED = _("Its recipients could not be put together; that is tried again.")
 NOT_COMPOSED = _("The letter could not be put together.")
 DOMAIN_SLOW = _("Waiting for the recipient's mail system: it asks for fewer letters at a time.")
 
@@ -31,6 +33,6 @@ POLICY_REFUSED = _(
 )
 
 # The run did all it could: these people were not meant to get the letter.
-NOT_WANTED = (UNSUBSCRIBED, CLIENT_DELETED)
+NOT_WANTED = (UNSUBSCRIBED, CLIENT_DELETED, ADDRESS_CHANGED)
 # The letter may have arrived.
 IN_DOUBT = (ANSWER_LOST, WORKER_DIED)

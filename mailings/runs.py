@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.db import connection, transaction
 from django.db.models import Count, Exists, F, Max, OuterRef, Q, QuerySet
+from django.db.models.functions import Lower
 from django.utils import timezone
 
 from accounts.models import User
@@ -31,9 +35,11 @@ logger = logging.getLogger("vestnik.delivery")
 # only (seconds): one in the hands of a host that died does not hold up the others for long.
 CHUNK_SIZE, LEAST_CHUNK_SIZE, LIMITED_SECONDS = 2000, 10, 5
 LAST_CHUNK_SIZE = 500  # of the last ones of a run: see part_of_row
-# A run is opened in steps of so many recipients, each as large as all before it together: its
-# first letters go out while the others are planned.
-FIRST_STEP, LARGEST_STEP = 20_000, 200_000
+# A run is opened in steps of so many recipients: its first letters go out while the others are
+# planned. A step that took less time than this is followed by a larger one, one that took more
+# by a smaller one (seconds).
+FIRST_STEP, LEAST_STEP, LARGEST_STEP = 20_000, 1000, 200_000
+SHORT_STEP, LONG_STEP = 2.0, 5.0
 OPENING_LEASE = timedelta(seconds=20)  # between two steps; then another worker goes on
 # Rows are saved a moment before their recipients are.
 AUDIENCE_GRACE = 10  # seconds
@@ -68,20 +74,28 @@ def open_due(
 ) -> int:
     """Open a run for every mailing that is due, end those whose time is over; return how many.
 
-    `opened` is called with each run as soon as its first letters may go out.
+    `opened` is called with each run as soon as its first letters may go out. Large runs have
+    their steps in turn, and what comes due meanwhile is opened between two steps.
     """
-    count = 0
-    for pk, lease in _left(now, mailing_id).values_list("pk", "opening_until"):
-        mine = _leased(pk).filter(opening_until=lease)
-        if mine.update(opening_until=timezone.now() + OPENING_LEASE):
-            _plan_the_rest(pk, stopping)
-    for pk in _due(now, mailing_id).values_list("pk", flat=True):
-        if stopping():
+    began, moment, count = time.monotonic(), now, 0
+    openings = deque(_take_over(now, mailing_id))
+    while not stopping():
+        for pk in _due(moment, mailing_id).values_list("pk", flat=True):
+            if run := _open_safely(pk, moment):
+                count += 1
+                opened(run)
+                if run.opening_until:
+                    openings.append(Opening(run.pk, run.opening_until))
+            if stopping():
+                break
+        if not openings:
             break
-        if run := _open_safely(pk, now):
-            count += 1
-            opened(run)
-            _plan_the_rest(run.pk, stopping)
+        opening = openings.popleft()
+        if opening.plan_safely():
+            openings.append(opening)
+        moment = now + timedelta(seconds=time.monotonic() - began)
+    for opening in openings:
+        opening.leave()
     Mailing.objects.outlived(now).update(status=Mailing.Status.FINISHED, next_run_at=None)
     return count
 
@@ -96,6 +110,14 @@ def _left(now: datetime, mailing_id: int | None) -> AttemptQuerySet:
     return left if mailing_id is None else left.filter(mailing=mailing_id)
 
 
+def _take_over(now: datetime, mailing_id: int | None) -> Iterator[Opening]:
+    """Yield the runs that somebody left open in part; they are this worker's now."""
+    for pk, lease in _left(now, mailing_id).values_list("pk", "opening_until"):
+        ours = timezone.now() + OPENING_LEASE
+        if Attempt.objects.running().filter(pk=pk, opening_until=lease).update(opening_until=ours):
+            yield Opening(pk, ours)
+
+
 def _open_safely(mailing_id: int, now: datetime) -> Attempt | None:
     try:
         return open_run(mailing_id, now)
@@ -107,7 +129,7 @@ def _open_safely(mailing_id: int, now: datetime) -> Attempt | None:
 def open_run(mailing_id: int, now: datetime) -> Attempt | None:
     """Open the run that is due, with a row for every recipient; None where there is none.
 
-    Of a large audience only the first are planned: `plan_next` goes on. However many workers
+    Of a large audience only the first are planned: `Opening` goes on. However many workers
     try: `unique(mailing, slot)` and the lock let one of them succeed.
     """
     with transaction.atomic():
@@ -127,38 +149,64 @@ def open_run(mailing_id: int, now: datetime) -> Attempt | None:
     return attempt
 
 
-def _plan_the_rest(attempt_id: int, stopping: Callable[[], bool]) -> None:
-    """Plan all recipients of a run who are not planned yet; when told to stop, leave it so."""
-    try:
-        while plan_next(attempt_id):
-            if stopping():
-                _leased(attempt_id).update(opening_until=timezone.now())
-                break
-    except Exception:  # As above; when the lease is over it is tried again.
-        logger.exception("run %s: its recipients could not be planned", attempt_id)
+@dataclass
+class Opening:
+    """A run that is open in part, and that this worker may open until its lease is over.
 
+    No lock is held: letters of the run are recorded meanwhile. Where two workers take themselves
+    for its opener, the lease of one counts, and a client has one row a run.
+    """
 
-def _leased(attempt_id: int) -> AttemptQuerySet:
-    return Attempt.objects.running().filter(pk=attempt_id, opening_until__isnull=False)
+    attempt_id: int
+    lease: datetime
+    size: int = field(default_factory=lambda: FIRST_STEP)  # recipients of the next step
 
-
-def plan_next(attempt_id: int) -> bool:
-    """Plan the next recipients of a run that is open in part; return whether any are left."""
-    attempt = _leased(attempt_id).select_related("mailing__owner").defer("html", "text").first()
-    if attempt is None:
-        return False
-    # Without a lock: letters of the run are recorded meanwhile. Where two are at the same step
-    # the lease of one counts, and a client has one row a run.
-    mine = _leased(attempt_id).filter(opening_until=attempt.opening_until)
-    with transaction.atomic():
-        count, skipped = _plan_step(attempt, timezone.now())
-        sums = {"planned": F("planned") + count, "skipped": F("skipped") + skipped}
-        until = {"audience_to": attempt.audience_to, "opening_until": attempt.opening_until}
-        if not mine.update(**sums, **until):
-            transaction.set_rollback(True)
+    def plan_next(self) -> bool:
+        """Plan the next recipients; return whether any are left for this worker to plan."""
+        began = time.monotonic()
+        attempt = self._mine().select_related("mailing__owner").defer("html", "text").first()
+        if attempt is None:
+            return self._is_lost()
+        with transaction.atomic():
+            count, skipped = _plan_step(attempt, self.size, timezone.now())
+            sums = {"planned": F("planned") + count, "skipped": F("skipped") + skipped}
+            until = {"audience_to": attempt.audience_to, "opening_until": attempt.opening_until}
+            if not self._mine().update(**sums, **until):
+                transaction.set_rollback(True)
+                return self._is_lost()
+        self._choose_size(time.monotonic() - began)
+        _opened(attempt, timezone.now())
+        if attempt.opening_until is None:
             return False
-    _opened(attempt, timezone.now())
-    return attempt.opening_until is not None
+        self.lease = attempt.opening_until
+        return True
+
+    def plan_safely(self) -> bool:
+        """Do `plan_next`; an error of ours is told to the owner, and tried again later."""
+        try:
+            return self.plan_next()
+        except Exception:  # one run's defect must not hold up the others
+            logger.exception("run %s: its recipients could not be planned", self.attempt_id)
+            self._mine().update(server_response=reasons.NOT_PLANNED)
+            return False
+
+    def leave(self) -> None:
+        """Let another worker go on at once."""
+        self._mine().update(opening_until=timezone.now())
+
+    def _mine(self) -> AttemptQuerySet:
+        return Attempt.objects.running().filter(pk=self.attempt_id, opening_until=self.lease)
+
+    def _is_lost(self) -> bool:
+        logger.warning("run %s is no longer this worker's to open", self.attempt_id)
+        return False
+
+    def _choose_size(self, seconds: float) -> None:
+        """Let the next step be as large as all before it, but far shorter than a lease."""
+        if seconds < SHORT_STEP:
+            self.size = min(self.size * 2, LARGEST_STEP)
+        elif seconds > LONG_STEP:
+            self.size = max(self.size // 2, LEAST_STEP)
 
 
 def _opened(attempt: Attempt, now: datetime) -> None:
@@ -187,7 +235,7 @@ def _create_attempt(mailing: Mailing, slot: datetime, now: datetime) -> Attempt:
     attempt.subject, attempt.html, attempt.text = content.subject, content.html, content.text
     attempt.audience_to = Client.objects.aggregate(last=Max("pk"))["last"] or 0
     attempt.save()
-    attempt.skipped = _plan_step(attempt, now)[1]
+    attempt.skipped = _plan_step(attempt, FIRST_STEP, now)[1]
     attempt.server_response = "" if attempt.planned else reasons.NO_RECIPIENTS
     attempt.save()
     return attempt
@@ -200,18 +248,18 @@ def _left_out(attempt: Attempt, reason: str, now: datetime) -> Attempt:
     return attempt
 
 
-def _plan_step(attempt: Attempt, now: datetime) -> tuple[int, int]:
+def _plan_step(attempt: Attempt, size: int, now: datetime) -> tuple[int, int]:
     """Freeze the next part of the audience: one row per client, and the chunks over them.
 
-    Returns how many were planned, and how many of these skipped; sets on `attempt`, which the
-    caller saves, what is planned in all and until when the next step is waited for.
+    Returns how many were planned, `size` unless they were the last, and how many of these
+    skipped; sets on `attempt`, which the caller saves, what is planned in all and until when the
+    next step is waited for.
     """
     moment = connection.ops.adapt_datetimefield_value(now)
     last = attempt.deliveries.aggregate(last=Max("client_id"))["last"] or 0
     before = attempt.chunks.aggregate(last=Max("last_id"))["last"] or 0
-    step = min(max(attempt.planned, FIRST_STEP), LARGEST_STEP)
     audience = attempt.mailing.audience().filter(pk__gt=last, pk__lte=attempt.audience_to)
-    audience = audience.order_by("id").values("id", "email", "unsubscribed_at")[:step]
+    audience = audience.order_by("id").values("id", "email", "unsubscribed_at")[:size]
     inner, params = audience.query.sql_with_params()
     with connection.cursor() as cursor:
         cursor.execute(
@@ -224,7 +272,7 @@ def _plan_step(attempt: Attempt, now: datetime) -> tuple[int, int]:
         )
         count = max(cursor.rowcount, 0)
         attempt.planned += count
-        is_last = count < step
+        is_last = count < size
         # The last tenth comes in smaller chunks: no worker waits long for that of another.
         full = max(count - attempt.planned // 10, 0) if is_last else count
         cursor.execute(
@@ -272,6 +320,9 @@ def skip_unwanted(attempt_id: int, rows: QuerySet[Delivery], now: datetime) -> N
         skipped = _skip(waiting.filter(nobody), reasons.CLIENT_DELETED, now)
         gone = waiting.filter(client__unsubscribed_at__isnull=False)
         skipped += _skip(gone, reasons.UNSUBSCRIBED, now)
+        # Nobody would know whether the old one still agrees: only the new one can be asked.
+        moved = waiting.exclude(email=F("client__email")).annotate(now=Lower("client__email"))
+        skipped += _skip(moved.exclude(now=Lower("email")), reasons.ADDRESS_CHANGED, now)
         unknown = 0
         if mailing.ends_at is not None and mailing.ends_at <= now:
             unknown = waiting.filter(doubtful).update(

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import ValidationError
-from wagtail.embeds.models import Embed
 from wagtail.images.models import Image
 
 from blog.blocks import CallBlock
@@ -85,27 +84,6 @@ def test_table_has_heads_and_a_caption(browser):
     assert "<caption>Replies</caption>" in html
     assert '<th scope="col">Code</th>' in html
     assert '<td class="number">97.5</td>' in html
-
-
-def test_embed_loads_nothing_by_itself(browser):
-    """What another site gives waits in a template until the reader asks for it."""
-    url = "https://www.youtube.com/watch?v=1"
-    Embed.objects.create(
-        url=url,
-        hash="",
-        html='<iframe src="https://www.youtube.com/embed/1"></iframe>',
-        type="video",
-        width=1,
-        height=1,
-    )
-    from wagtail.embeds.embeds import get_embed_hash
-
-    Embed.objects.update(hash=get_embed_hash(url))
-    html = show(browser, "embed", {"title": "A film", "embed": url})
-    before, inside = html.split("<template>")
-    assert "<iframe" not in before
-    assert "<iframe" in inside.split("</template>")[0]
-    assert "Open at youtube.com" in html
 
 
 class TestCallToAction:

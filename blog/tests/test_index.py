@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 
 import pytest
@@ -50,6 +51,23 @@ class TestPaging:
     @pytest.mark.parametrize("number", ["0", "3", "-1", "last", "two", "1e3", " ", "9" * 50])
     def test_page_that_is_none_is_not_found(self, browser, number):
         assert browser().get("/blog/", {"page": number}).status_code == 404
+
+
+class TestOrder:
+    @pytest.mark.parametrize("address", ["/blog/", "/blog/tag/tea/"])
+    def test_it_goes_on_from_page_to_page(self, browser, monkeypatch, address):
+        """Newest first, of one day the one made last, however far the page is from either end."""
+        monkeypatch.setattr(BlogIndexPage, "posts_per_page", 2)
+        for number in range(9):
+            post = make_post(f"Post {number}", published_on=date(2026, 1, 1 + number // 3))
+            post.tags.add("tea")
+            post.save_revision().publish()
+        titles = []
+        for page in range(1, 6):
+            html = browser().get(address, {"page": page}).text
+            titles += re.findall(r'post-card-title"><a [^>]*>(.*?)</a>', html)
+        assert titles == [f"Post {number}" for number in reversed(range(9))]
+        assert browser().get(address, {"page": 6}).status_code == 404
 
 
 @pytest.mark.parametrize("slug", ["feed", "search", "tag"])

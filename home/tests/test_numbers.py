@@ -102,12 +102,82 @@ class TestCost:
         assert len(queries) == 2
         assert "mailings_" not in str(queries.captured_queries)
 
-    def test_a_page_sums_up_few_changes_and_a_worker_the_rest(self, owner, monkeypatch):
+    def test_changes_that_wait_are_read_and_not_written(self, owner):
+        """A reader's page writes nothing, and shows them nevertheless."""
+        make_mailing(owner)
+        add_clients(owner, 300)
+        with CaptureQueriesContext(connection) as queries:
+            totals = counting.read_totals()
+        assert totals == {"mailings": 1, "active": 1, "clients": 300}
+        assert len(queries) == 3
+        assert all(query["sql"].startswith("SELECT") for query in queries.captured_queries)
+
+    def test_a_page_reads_few_changes_and_a_worker_the_rest(self, owner, monkeypatch):
+        monkeypatch.setattr(counting, "FEW", 10)
         monkeypatch.setattr(counting, "STEP", 10)
         add_clients(owner, 35)
         assert counting.read_totals()["clients"] == 10
         counting.settle()
         assert counting.read_totals()["clients"] == 35
+
+    def test_what_is_summed_up_while_a_page_reads_counts_once(self, owner, monkeypatch):
+        add_clients(owner, 5)
+        sort_out = counting.sort_out
+
+        def settle_first(changes):
+            monkeypatch.undo()
+            counting.settle()
+            return sort_out(changes)
+
+        monkeypatch.setattr(counting, "sort_out", settle_first)
+        assert counting.read_totals()["clients"] == 0
+        assert counting.read_totals()["clients"] == 5
+
+
+class TestClock:
+    """I1: numbers are at most a minute old, whether anybody looks at them or not."""
+
+    @pytest.fixture(autouse=True)
+    def time(self, monkeypatch):
+        monkeypatch.setattr(counting, "_settled_at", float("-inf"))
+        self.now = 1000.0
+        monkeypatch.setattr(counting, "time", self)
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def test_it_sums_up_every_ten_seconds(self, owner):
+        for seconds, waits in ((0, False), (9, True), (2, False)):
+            self.now += seconds
+            make_client(owner, f"c{self.now}@example.com")
+            counting.by_the_clock()
+            assert Change.objects.exists() == waits
+
+    def test_many_changes_hold_it_up_for_a_moment_only(self, owner, monkeypatch):
+        """It has mailings to look for, and goes on the next second."""
+        monkeypatch.setattr(counting, "STEP", 10)
+        step = counting.settle_step
+
+        def slow_step() -> bool:
+            self.now += counting.MOMENT
+            return step()
+
+        monkeypatch.setattr(counting, "settle_step", slow_step)
+        add_clients(owner, 35)
+        for left in (25, 15):
+            counting.by_the_clock()
+            assert Change.objects.count() == left
+            self.now += 1
+
+    def test_trouble_is_told_and_waits_for_the_next_time(self, owner, monkeypatch, caplog):
+        make_client(owner)
+        with monkeypatch.context() as patch:
+            patch.setattr(counting, "take_turn", lambda: 1 / 0)
+            counting.by_the_clock()
+        assert "could not be summed up" in caplog.text
+        self.now += counting.SECONDS
+        counting.by_the_clock()
+        assert not Change.objects.exists()
 
 
 class TestNight:

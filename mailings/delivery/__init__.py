@@ -7,7 +7,9 @@ letter.py     compose once, fill in per recipient, to bytes
 transport.py  letters out, and what the server's replies mean: one of them, and many in a row
 
 Beside it: runs.py opens and closes runs, limits.py says how many letters may go out now,
-journal.py keeps what is on the wire, smtp/ is the client that all letters go through.
+journal.py keeps what is on the wire, rescue.py takes back what a dead worker left, overlap.py sends
+on while PostgreSQL works, reasons.py has our own words in the ledger, smtp/ is the client that all
+letters go through.
 
 One way of a letter:
 

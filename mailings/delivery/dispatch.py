@@ -176,6 +176,7 @@ class Turn:
 
     def put_aside(self, bad: Hold) -> None:
         """After an error of ours: let the chunk rest, and leave the others to the next turn."""
+        overlap.share_waits(None)  # With it a connection that is made anew has no time limit.
         for hold in self.holds:
             hold.finish()
         self.transport.withdraw()
@@ -248,7 +249,7 @@ class Turn:
         read_at = time.monotonic()
         claimed = ledger.claim(hold.chunk, room, timezone.now())
         limits.give_back(hold.chunk.attempt.mailing.owner, room - len(claimed))
-        hold.claims_no_more = not claimed
+        hold.claims_no_more = not claimed or hold.chunk.claimed_to >= hold.chunk.last_id
         rows, late = self.health.domains.admit(claimed)
         for row, wait in late:
             result = Result(Outcome.SLOW, None, reasons.DOMAIN_SLOW, wait)

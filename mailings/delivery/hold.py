@@ -79,7 +79,10 @@ class Hold:
         self.pause: tuple[str, str] | None = None  # reason and words for which the run is paused
         self.refusals = self.accepted = self.refused_for_good = 0
         self.last_refusal = Result(Outcome.REFUSED)
-        self.is_young = chunk.attempt.accepted + chunk.attempt.rejected < FIRST_LETTERS
+        # Its run may still be paused for the share of refusals among its first letters.
+        run = chunk.attempt
+        can_brake = run.planned >= FIRST_LETTERS and not run.brake_released
+        self.is_young = can_brake and run.accepted + run.rejected < FIRST_LETTERS
         self.flushed = self.renewed = time.monotonic()
         is_limited = chunk.attempt.mailing.owner.letters_per_minute
         self.turn_ends = self.flushed + (LIMITED_TURN if is_limited else CHUNK_TURN)
@@ -175,7 +178,7 @@ class Hold:
                 self.journal.recorded(each.slot)
         decided = sums.accepted + sums.rejected
         is_early = decided - final < FIRST_LETTERS <= sums.planned
-        self.is_young = decided < FIRST_LETTERS
+        self.is_young = self.is_young and decided < FIRST_LETTERS
         refused = sums.rejected + self.refused_for_good
         is_bad = refused > MOST_REFUSED * max(decided, FIRST_LETTERS)
         if refusals and is_early and is_bad and not self.chunk.attempt.brake_released:

@@ -115,15 +115,16 @@ def rows_of(chunk: Chunk) -> QuerySet[Delivery]:
     return rows.filter(run=chunk.attempt_id, pk__range=(chunk.first_id, chunk.last_id))
 
 
-# A letter may go out while the client agrees, the mailing is on and not over, its run not paused,
-# its owner not blocked. Plain SQL: it runs for every few hundred letters. By a range of keys and without
-# LIMIT, and with the client as a value rather than a join: whatever the planner believes of
-# tables that grew a second ago, it walks two primary keys over these few rows. No name means that
-# the client does not agree: as a condition PostgreSQL would look each client up twice.
+# A letter may go out while the client agrees and has the address still, the mailing is on and not
+# over, its run not paused, its owner not blocked. By a range of keys and without LIMIT, and with
+# the client as a value rather than a join: whatever the planner believes of tables that grew a
+# second ago, it walks two primary keys over these few rows. No name means that the client has to
+# be left out: as a condition PostgreSQL would look each client up twice.
 CLAIM = """
     SELECT d.id, d.email, d.client_id,
            (SELECT c.full_name FROM mailings_client c
-             WHERE c.id = d.client_id AND c.unsubscribed_at IS NULL),
+             WHERE c.id = d.client_id AND c.unsubscribed_at IS NULL
+               AND (c.email = d.email OR lower(c.email) = lower(d.email))),
            d.tries, d.response, d.updated_at
       FROM mailings_delivery d
      WHERE d.id {which} AND d.attempt_id + 0 = %(attempt)s
@@ -131,8 +132,7 @@ CLAIM = """
        AND EXISTS (SELECT 1 FROM mailings_attempt a
                      JOIN mailings_mailing m ON m.id = a.mailing_id
                      JOIN accounts_user u ON u.id = m.owner_id
-                    WHERE a.id = %(attempt)s AND a.held_at IS NULL
-                      AND m.is_active AND u.is_active
+                    WHERE a.id = %(attempt)s AND a.held_at IS NULL AND m.is_active AND u.is_active
                       AND (m.ends_at IS NULL OR m.ends_at > %(now)s))
      ORDER BY d.id
 """

@@ -291,8 +291,7 @@ class Health:
 
     def _is_well(self) -> None:
         self._breaks = 0
-        if self._complaints:
-            self._complaints.clear()
+        self._complaints.clear()
         if self.state.trouble_since:
             self.state.report_success()
         if time.monotonic() - self._told_at >= TELL_SECONDS:

@@ -93,6 +93,12 @@ class Site:
     def python(self, code: str) -> Any:
         """Run code with the models at hand in a process of its own; return what it puts in
         `result`."""
+        done = self.execute(code)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout.splitlines()[-1])
+
+    def execute(self, code: str) -> subprocess.CompletedProcess[str]:
+        """Run code as `python` does, however it ends."""
         program = (
             "import json, sys; sys.path.insert(0, 'site'); import django; django.setup()\n"
             "from datetime import timedelta\n"
@@ -102,7 +108,7 @@ class Site:
             f"{textwrap.dedent(code)}\n"
             "print('\\n' + json.dumps(result, default=str))"
         )
-        done = subprocess.run(
+        return subprocess.run(
             [sys.executable, "-c", program],
             cwd=BASE_DIR,
             env=self.own_env or self.env,
@@ -110,8 +116,6 @@ class Site:
             text=True,
             timeout=120,
         )
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout.splitlines()[-1])
 
     def log_of(self, process: subprocess.Popen) -> str:
         number = self.processes.index(process)

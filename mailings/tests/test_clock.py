@@ -8,6 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from conftest import make_mailing
+from home import counting
+from home.models import Change
 from mailings import tasks
 from mailings.management.commands import qcluster
 from mailings.models import Host
@@ -97,3 +100,14 @@ class TestSignOfLife:
         clock.tick()
         clock.stop()
         assert not Host.objects.exists()
+
+
+@pytest.mark.django_db
+def test_it_sums_up_the_numbers_of_the_home_page(clock, owner, monkeypatch):
+    monkeypatch.setattr(counting, "_settled_at", float("-inf"))
+    make_mailing(owner)
+    clock.tick()
+    assert not Change.objects.exists()
+    make_mailing(owner)
+    clock.tick()
+    assert Change.objects.exists()

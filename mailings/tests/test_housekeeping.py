@@ -181,6 +181,12 @@ class TestSweep:
         make_chunk(make_running(mailing), due_at=None)
         assert sweep() == ["3 letters left, and no chunk with anything to do"]
 
+    def test_recipients_that_nobody_plans(self, mailing):
+        run = make_running(mailing)
+        make_chunk(run, due_at=None)
+        Attempt.objects.filter(pk=run.pk).update(opening_until=run.started_at)
+        assert sweep() == ["not all recipients are planned, and nobody is at it: 3 letters left"]
+
     def test_letters_outside_any_chunk(self, mailing):
         run = make_running(mailing)
         make_chunk(run, 0, 1, due_at=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from datetime import timedelta
 
 import pytest
@@ -100,6 +101,38 @@ class TestJournal:
             file.truncate(100_000) if damage == "cut" else file.write(b"0" * 36)
         take_over(chunk)
         assert statuses(due) == ["rejected", *["deferred"] * 4]
+
+    def test_a_synced_one_is_believed_after_a_loss_of_power(
+        self, due, chunk, settings, monkeypatch
+    ):
+        settings.JOURNAL_SYNC = True
+        notes = journal.Journal("first")
+        notes.handed_over(chunk.rows[0].id)
+        notes.abandon()
+        monkeypatch.setattr(journal, "boot", lambda: b"another boot")
+        take_over(chunk)
+        assert statuses(due) == ["deferred", *["planned"] * 4]
+
+    def test_a_synced_one_has_each_letter_before_it_goes_out(
+        self, server, due, settings, monkeypatch
+    ):
+        settings.JOURNAL_SYNC = True
+        on_disk: list[int] = []
+
+        class Map(mmap.mmap):
+            def flush(self, *args: int) -> None:
+                super().flush(*args)
+                for worker in journal.names():
+                    on_disk.extend(journal.read_traces(worker).handed_over)
+
+        monkeypatch.setattr(journal.mmap, "mmap", Map)
+        seen: list[tuple[str, str, list[int]]] = []
+        server.before = lambda stage, recipient: seen.append((stage, recipient, list(on_disk)))
+        dispatch.run_pass()
+        keys = dict(only_run(due).deliveries.values_list("email", "pk"))
+        bodies = [(to, known) for stage, to, known in seen if stage == "body"]
+        assert len(bodies) == 5
+        assert all(keys[to] in known for to, known in bodies)
 
     def test_without_one_everything_that_was_claimed_is_in_doubt(self, due, chunk):
         take_over(chunk)

@@ -10,7 +10,7 @@ from wagtail.models import ModelLogEntry
 from wagtail.users.models import UserProfile
 
 from conftest import make_client, make_mailing, make_message
-from mailings.models import ClientList, Mailing
+from mailings.models import Attempt, ClientList, Mailing
 
 MOSCOW = ZoneInfo("Europe/Moscow")
 
@@ -248,6 +248,22 @@ class TestEditing:
         edit(browser, owner, mailing, data, name="Monthly news", periodicity="monthly")
         mailing.refresh_from_db()
         assert (mailing.name, mailing.periodicity) == ("Monthly news", "monthly")
+
+    def test_whom_a_run_goes_to_stays_while_it_is_opened(
+        self, browser, owner, mailing, data, client
+    ):
+        mailing.clients.set([client])
+        run = Attempt.objects.create(
+            mailing=mailing, slot=timezone.now(), opening_until=timezone.now()
+        )
+        other = make_client(owner, "other@example.com")
+        response = edit(browser, owner, mailing, data, clients=str(other.pk))
+        assert "try again in a few seconds" in response.text
+        assert edit(browser, owner, mailing, data, name="Renamed").status_code == 302
+        run.status = "failure"
+        run.save()
+        assert edit(browser, owner, mailing, data, clients=str(other.pk)).status_code == 302
+        assert mailing.clients.get() == other
 
     def test_a_finished_mailing_can_be_renamed(self, browser, owner, mailing, data):
         long_ago = timezone.now() - timedelta(days=800)

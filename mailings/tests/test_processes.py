@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections import Counter
+from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
@@ -99,6 +100,33 @@ def test_left_as_unknown_where_the_mailing_says_so(site, mail):
     assert run["status"] == "partial"
 
 
+KILL_IN_THE_THIRD_STEP = """
+import os, signal
+from mailings import runs
+runs.FIRST_STEP = runs.LARGEST_STEP = 20
+plan_step, steps = runs._plan_step, []
+def plan_and_die(*args):
+    done = plan_step(*args)
+    steps.append(done)
+    if len(steps) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return done
+runs._plan_step = plan_and_die
+runs.open_due(timezone.now())
+"""
+
+
+def test_killed_while_it_opens_a_run(site, mail):
+    """S5: the worker that plans a large run dies; another one plans the rest."""
+    mailing = site.make_due(100)
+    assert site.execute(KILL_IN_THE_THIRD_STEP).returncode == -signal.SIGKILL
+    assert site.run_of(mailing)["planned"] == 40
+    site.python("Attempt.objects.update(opening_until=timezone.now())")  # Its lease is over.
+    site.start("qcluster")
+    run = site.wait_for_status(mailing, "success")
+    assert_nobody_lost(mail, run, 100, doubled=0)
+
+
 @pytest.mark.parametrize("who", ["the busy and the idle", "the sentinel"])
 def test_part_of_the_cluster_killed(site, mail, who):
     """S5: workers, or the process above them, die; the cluster goes on with the run by itself."""
@@ -127,6 +155,35 @@ def test_whole_cluster_killed(site, mail):
     site.start("qcluster")
     run = site.wait_for_status(mailing, "success")
     assert_nobody_lost(mail, run, 200, doubled=2 * CONNECTIONS)
+
+
+@pytest.mark.parametrize("stopped", [False, True], ids=["it is well", "it hangs"])
+def test_nothing_outlives_the_guardian(site, mail, stopped):
+    """Workers that went on by themselves would be ended by nobody, and never get new code."""
+    cluster = site.start("qcluster")
+    wait_for(lambda: site.python("result = Host.objects.filter(workers=2).exists()"), "it is up")
+    members = family(cluster.pid)
+    if stopped:
+        os.kill(members[2], signal.SIGSTOP)  # The sentinel.
+    os.kill(members[0], signal.SIGKILL)
+    wait_for(lambda: not any(map(is_running, members)), "all are gone")
+
+
+def test_workers_die_with_the_cluster_also_without_the_guardian(site, mail):
+    cluster = site.start("qcluster")
+    wait_for(lambda: site.python("result = Host.objects.filter(workers=2).exists()"), "it is up")
+    members = family(cluster.pid)
+    for pid in members[:2]:
+        os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not any(map(is_running, members)), "all are gone")
+
+
+def is_running(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
 
 
 @pytest.mark.parametrize("command", ["mailing", "qcluster"])
@@ -238,7 +295,7 @@ def test_a_worker_without_a_connection_leaves_them_to_the_others(site, mail):
     """A server that allows one connection is in no trouble: another worker has it."""
     mail.max_sessions, hurry = 1, threading.Event()
     mail.before = lambda stage, _recipient: stage == "body" and hurry.wait(0.01)
-    mailing = site.make_due(2500)  # chunks for both
+    mailing = site.make_due(6000)  # More chunks than one worker holds.
     first = site.start("mailing")
     wait_for(lambda: mail.letters, "the first letter arrives")
     second = site.start("mailing")
@@ -247,6 +304,6 @@ def test_a_worker_without_a_connection_leaves_them_to_the_others(site, mail):
     assert site.python("result = MailServer.objects.get().trouble_since") is None
     hurry.set()
     run = site.wait_for_status(mailing, "success")
-    assert_nobody_lost(mail, run, 2500, doubled=0)
+    assert_nobody_lost(mail, run, 6000, doubled=0)
     assert first.wait(60) == second.wait(60) == 0
     assert words not in site.log_of(first)

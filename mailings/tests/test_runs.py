@@ -173,6 +173,7 @@ class TestOpeningInSteps:
     def small_steps(self, monkeypatch):
         monkeypatch.setattr(runs, "FIRST_STEP", 4)
         monkeypatch.setattr(runs, "LARGEST_STEP", 8)
+        monkeypatch.setattr(runs, "LEAST_STEP", 2)
         monkeypatch.setattr(runs, "CHUNK_SIZE", 3)
 
     def opened_in_part(self, owner, count: int = 30) -> Mailing:
@@ -181,6 +182,11 @@ class TestOpeningInSteps:
         run = runs.open_run(due.pk, timezone.now())
         assert (run.planned, run.opening_until is None) == (4, False)
         return due
+
+    def opening(self, due: Mailing) -> runs.Opening:
+        """What the worker that opened the first step has in hand."""
+        run = only_run(due)
+        return runs.Opening(run.pk, run.opening_until)
 
     def test_everybody_is_planned_once(self, server, owner):
         due = make_due(owner, 30)
@@ -225,17 +231,95 @@ class TestOpeningInSteps:
 
     def test_who_was_taken_for_dead_writes_nothing(self, server, owner, monkeypatch):
         due = self.opened_in_part(owner)
-        plan_step = runs._plan_step
+        plan_step, opening = runs._plan_step, self.opening(due)
 
-        def lose_the_lease(attempt, now):
+        def lose_the_lease(attempt, *args):
             later = timezone.now() + timedelta(hours=1)
             Attempt.objects.filter(pk=attempt.pk).update(opening_until=later)
-            return plan_step(attempt, now)
+            return plan_step(attempt, *args)
 
         monkeypatch.setattr(runs, "_plan_step", lose_the_lease)
-        assert not runs.plan_next(only_run(due).pk)
+        assert not opening.plan_next()
         run = only_run(due)
         assert (run.planned, run.deliveries.count()) == (4, 4)
+        assert not opening.plan_next()
+
+    def test_steps_keep_far_below_a_lease(self, server, owner, monkeypatch):
+        due = self.opened_in_part(owner)
+        opening = self.opening(due)
+        assert opening.plan_next()
+        assert opening.size == 8
+        monkeypatch.setattr(runs, "LONG_STEP", 0.0)
+        monkeypatch.setattr(runs, "SHORT_STEP", 0.0)
+        sizes = []
+        while opening.plan_next():
+            sizes.append(opening.size)
+        assert sizes == [4, 2, 2, 2, 2, 2, 2]
+
+    def test_what_comes_due_meanwhile_is_opened_between_two_steps(self, server, owner, stranger):
+        make_due(owner, 30)
+        later: list[Mailing] = []
+        order: list[tuple[int, int]] = []  # of each run: the mailing, planned so far
+
+        def note(run: Attempt) -> None:
+            first = Attempt.objects.order_by("pk").first()
+            order.append((run.mailing_id, first.planned))
+            if not later:
+                later.append(make_due(stranger, 2, domain="other.test"))
+
+        runs.open_due(timezone.now(), opened=note)
+        assert order[1] == (later[0].pk, 8)
+        assert set(Attempt.objects.values_list("planned", flat=True)) == {30, 2}
+
+    def test_large_runs_have_their_steps_in_turn(self, server, owner, stranger, monkeypatch):
+        for user, domain in ((owner, "example.com"), (stranger, "other.test")):
+            make_due(user, 20, domain=domain)
+        planned: list[tuple[int, int]] = []
+        plan_next = runs.Opening.plan_next
+
+        def note(opening: runs.Opening) -> bool:
+            left = plan_next(opening)
+            planned.append(tuple(Attempt.objects.order_by("pk").values_list("planned", flat=True)))
+            return left
+
+        monkeypatch.setattr(runs.Opening, "plan_next", note)
+        runs.open_due(timezone.now())
+        assert planned[:3] == [(8, 4), (8, 8), (16, 8)]
+        assert planned[-1] == (20, 20)
+
+    @pytest.mark.parametrize("what", ["the mailing", "its owner", "all owners"])
+    def test_deleted_meanwhile(self, server, owner, what):
+        due = self.opened_in_part(owner)
+        opening = self.opening(due)
+        if what == "the mailing":
+            due.delete()
+        elif what == "its owner":
+            owner.delete()
+        else:
+            type(owner).objects.filter(pk=owner.pk).delete()
+        assert not opening.plan_next()
+        assert not Delivery.objects.exists()
+
+    @pytest.mark.parametrize("stop", ["switched off", "paused", "its window is over"])
+    def test_stopped_meanwhile(self, server, owner, stop):
+        due = self.opened_in_part(owner)
+        dispatch.run_pass()
+        if stop == "switched off":
+            due.switch_off(by=owner)
+        elif stop == "paused":
+            only_run(due).pause(reasons.TOO_MANY_REFUSED, "", timezone.now())
+        else:
+            Mailing.objects.update(ends_at=timezone.now())
+        Attempt.objects.update(opening_until=timezone.now())
+        dispatch.run_pass()
+        dispatch.run_pass()  # Whose time is over was looked at before the rest was planned.
+        run = only_run(due)
+        assert (run.planned, run.opening_until) == (30, None)
+        if stop == "its window is over":
+            assert (run.status, run.accepted, run.skipped) == ("partial", 4, 26)
+        else:
+            assert (run.status, run.accepted) == ("running", 4)
+            assert len(server.letters) == 4
 
     def test_a_worker_that_is_told_to_stop_leaves_the_rest_to_others(self, server, owner):
         due = make_due(owner, 30)
@@ -253,7 +337,8 @@ class TestOpeningInSteps:
         run = runs.open_run(due.pk, timezone.now())
         assert (run.planned, run.skipped) == (4, 1)
         dispatch.run_pass()
-        while runs.plan_next(run.pk):
+        opening = self.opening(due)
+        while opening.plan_next():
             pass
         run.refresh_from_db()
         assert (run.planned, run.skipped, run.accepted) == (30, 2, 3)
@@ -265,18 +350,20 @@ class TestOpeningInSteps:
         due = make_due(owner, 30, all_clients=True)
         run = runs.open_run(due.pk, timezone.now())
         make_client(owner, "late@example.com")
-        while runs.plan_next(run.pk):
+        opening = self.opening(due)
+        while opening.plan_next():
             pass
         assert not run.deliveries.filter(email="late@example.com").exists()
         assert only_run(due).planned == 30
 
     def test_an_error_in_a_step_is_tried_again(self, server, owner, monkeypatch, caplog):
         due = make_due(owner, 30)
-        plan_next = runs.plan_next
-        monkeypatch.setattr(runs, "plan_next", lambda attempt_id: 1 / 0)
+        plan_next = runs.Opening.plan_next
+        monkeypatch.setattr(runs.Opening, "plan_next", lambda opening: 1 / 0)
         runs.open_due(timezone.now())
         assert "could not be planned" in caplog.text
-        monkeypatch.setattr(runs, "plan_next", plan_next)
+        assert only_run(due).server_response == reasons.NOT_PLANNED
+        monkeypatch.setattr(runs.Opening, "plan_next", plan_next)
         Attempt.objects.update(opening_until=timezone.now())
         dispatch.run_pass()
         assert (only_run(due).status, len(server.letters)) == ("success", 30)
@@ -315,6 +402,25 @@ class TestStop:
         stop(due)
         assert ledger.still_allowed(chunk, ids, timezone.now()) == set()
         assert ledger.claim(chunk, 5, timezone.now()) == []
+
+    def test_an_address_that_was_changed_gets_nothing(self, server, owner):
+        """Whoever has the old address may have refused the letters since."""
+        due = make_due(owner, 3)
+        chunk = self.chunk(due)
+        first, second, _third = Client.objects.order_by("pk")
+        first.email, second.email = "new@example.com", "C1@Example.com"
+        first.save()
+        second.save()
+        assert [row.email for row in ledger.claim(chunk, 5, timezone.now())] == [
+            "c1@example.com", "c2@example.com"
+        ]  # fmt: skip
+        ledger.release_chunk(chunk, timezone.now())
+        dispatch.run_pass()
+        run = only_run(due)
+        assert sorted(server.recipients()) == ["c1@example.com", "c2@example.com"]
+        skipped = run.deliveries.get(status="skipped")
+        assert (skipped.email, skipped.response) == ("c0@example.com", reasons.ADDRESS_CHANGED)
+        assert (run.status, run.skipped) == ("success", 1)
 
     def test_switched_off_in_the_middle_goes_on_where_it_stopped(self, server, owner):
         due = make_due(owner, 50)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import urljoin
 
 from django.conf import settings
+from django.utils.encoding import iri_to_uri
 
 # Pages that answer in the language of the reader.
 DOORS = {"/", "/blog/"}
@@ -33,5 +34,8 @@ def first_part(path: str) -> str:
 
 
 def absolute(address: str) -> str:
-    """Return an address with the host at which the site is known to others (SITE_URL)."""
-    return urljoin(f"{settings.SITE_URL}/", address)
+    """Return an address with the host at which the site is known to others (SITE_URL), in ASCII.
+
+    A tag may have letters of any alphabet in its address, which no request to a CDN can hold.
+    """
+    return urljoin(f"{settings.SITE_URL}/", iri_to_uri(address))

@@ -154,6 +154,12 @@ def redis(name: str) -> str:
     return value
 
 
+def with_time_limits(address: str) -> str:
+    """Return a Redis address with limits for whoever takes no options beside it, in seconds."""
+    joint = "&" if "?" in address else "?"
+    return f"{address}{joint}socket_connect_timeout=2&socket_timeout=5"
+
+
 def frontend_cache(name: str) -> dict[str, str]:
     """Return Wagtail's settings for a CDN or proxy to purge, or nothing."""
     value = service_address(name, "", {"http", "https", "cloudflare"})

@@ -14,8 +14,8 @@ from django.conf import settings
 from django.db import models, transaction
 from django.db.models.signals import post_delete, post_save
 from wagtail.contrib.frontend_cache.utils import PurgeBatch
-from wagtail.contrib.settings.models import AbstractSetting
 from wagtail.documents.models import AbstractDocument
+from wagtail.embeds.models import Embed
 from wagtail.images.models import AbstractImage, AbstractRendition
 from wagtail.models import Locale, Page, PageViewRestriction, Site
 from wagtail.signals import page_published, page_slug_changed, page_unpublished, post_page_move
@@ -65,9 +65,9 @@ def watch() -> None:
         signal.connect(forget_all, dispatch_uid="forget_pages")
     for model in find_models(Page):
         post_save.connect(page_was_saved, sender=model, dispatch_uid=f"saved {model.__name__}")
-    for model in find_models(*SHOWN_LATER, AbstractSetting):
+    for model in find_models(*SHOWN_LATER):
         hear(model)
-    for model in (Site, Locale, PageViewRestriction, *filing()):
+    for model in (Site, Locale, PageViewRestriction, Embed, *filing()):
         hear(model)
     post_delete.connect(forget_all, sender=Page, dispatch_uid="forget_pages")
     page_published.connect(purge_around, dispatch_uid="purge_around")

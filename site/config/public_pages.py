@@ -5,16 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
-from django.db.models import (
-    CharField,
-    Exists,
-    ExpressionWrapper,
-    F,
-    OuterRef,
-    Q,
-    QuerySet,
-    Subquery,
-)
+from django.db.models import Exists, QuerySet
 from django.http import HttpRequest
 from django.templatetags.static import static
 from django.utils.functional import cached_property
@@ -22,33 +13,22 @@ from django.utils.translation import get_language
 from wagtail.models import Page, PageViewRestriction
 from wagtail.query import PageQuerySet
 
-from config import structured_data
+from config import privacy, structured_data
 from config.addresses import absolute
 from config.page_cache import CachedPageMixin
-
-SHARE_SIZE = (1200, 630)
-
-
-def restrictions() -> QuerySet[PageViewRestriction]:
-    """Return, to be used within a query of pages, what keeps each of them from strangers.
-
-    An alias is as private as what it repeats. The page of a restriction is no join: SQLite would begin with that, at every page anew.
-    """
-    path = ExpressionWrapper(OuterRef("path"), output_field=CharField())
-    private = Subquery(Page.objects.filter(pk=OuterRef("page")).order_by().values("path")[:1])
-    source = ExpressionWrapper(OuterRef("alias_of__path"), output_field=CharField())
-    rows = PageViewRestriction.objects.alias(path=path, source=source, private=private)
-    return rows.filter(Q(path__startswith=F("private")) | Q(source__startswith=F("private")))
 
 
 class PublicPageQuerySet(PageQuerySet):
     def open_to_all(self) -> PageQuerySet:
-        """Return what is in no private section, as `public` does, without a query for sections.
+        """Return what is in no private section, however many pages there are."""
+        return privacy.open_to_all(self)
 
-        Where there is none at all, which is asked once, no page is looked at.
+    def open_now(self) -> PageQuerySet:
+        """Return, of few pages, what strangers may read at the moment in which they are read.
+
+        What was found before, page by page or by a key, may have become private meanwhile.
         """
-        are_none = ~Exists(PageViewRestriction.objects.all())
-        return self.filter(Q(are_none) | Q(~Exists(restrictions())))
+        return self.live().filter(~Exists(privacy.restrictions()))
 
 
 class PublicPageMixin(CachedPageMixin):
@@ -76,15 +56,14 @@ class PublicPageMixin(CachedPageMixin):
     def to_serve(cls) -> PageQuerySet:
         """Load with a page what is always shown of it."""
         pages = cls.objects.select_related("locale")
-        return pages.annotate(is_private=Exists(restrictions()))
+        return pages.annotate(is_private=Exists(privacy.restrictions()))
 
     def get_view_restrictions(self) -> QuerySet[PageViewRestriction]:
         if any(page.alias_of_id for page in self.trail):
             return super().get_view_restrictions()  # Those of the source count.
         if getattr(self, "is_private", True):
-            steps = range(self.steplen, len(self.path) + 1, self.steplen)
             return PageViewRestriction.objects.filter(
-                page__path__in=[self.path[:end] for end in steps]
+                page__path__in=[self.path[:end] for end in privacy.ends_of_steps(self.path)]
             )
         return PageViewRestriction.objects.none()
 
@@ -142,9 +121,14 @@ class PublicPageMixin(CachedPageMixin):
             "image_alt": "",
         }
 
-    def describe_for_search_engines(self) -> list[dict[str, Any]]:
+    def describe_for_search_engines(self, *further: tuple[str, str]) -> list[dict[str, Any]]:
+        """Describe the site, and the way to this page and further to what lies within it.
+
+        What lies within is named as `structured_data.breadcrumbs` wants it.
+        """
         things = [structured_data.organization()]
-        if len(self.trail) > 1:
-            places = [(page.title, absolute(page.url)) for page in self.trail]
+        places = [(page.title, absolute(page.url)) for page in self.trail]
+        places += further
+        if len(places) > 1:
             things.append(structured_data.breadcrumbs(places))
         return things

@@ -41,7 +41,6 @@ INSTALLED_APPS = [
     "config.apps.CustomUsersAppConfig",
     "wagtail.contrib.frontend_cache",
     "wagtail.contrib.routable_page",
-    "wagtail.contrib.settings",
     "wagtail.contrib.simple_translation",
     "wagtail.contrib.typed_table_block",
     "wagtail.embeds",
@@ -76,6 +75,7 @@ MIDDLEWARE = [
     "django.middleware.gzip.GZipMiddleware",
     "config.middleware.OutageMiddleware",
     "config.middleware.PlainInputMiddleware",
+    "config.privacy.PrivateSectionsMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "config.language.LanguageMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -193,6 +193,7 @@ if "@" not in parseaddr(DEFAULT_FROM_EMAIL)[1]:
 MAILING_INTERVAL = env.number("MAILING_INTERVAL", 60, low=1, high=3600)
 MAILING_RATE_LIMIT = env.number("MAILING_RATE_LIMIT", None, low=0.01, high=1e6, whole=False)
 MAILING_RETRY_DELAYS = env.seconds_list("MAILING_RETRY_DELAYS", "300,900,3600,14400,43200,86400")
+JOURNAL_SYNC = env.flag("JOURNAL_SYNC", False)
 DELIVERY_RETENTION_DAYS = env.number_or_none("DELIVERY_RETENTION_DAYS", 365, low=1, high=36500)
 
 Q_CLUSTER = {
@@ -210,7 +211,7 @@ Q_CLUSTER = {
     "bulk": 1,
     "queue_limit": 8,
     "poll": 0.2,
-    **({"redis": REDIS_URL} if REDIS_URL else {"orm": "default"}),
+    **({"redis": env.with_time_limits(REDIS_URL)} if REDIS_URL else {"orm": "default"}),
 }
 
 # --- People ---------------------------------------------------------------------------------

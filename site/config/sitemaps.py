@@ -13,7 +13,7 @@ from wagtail.models import Page, Site
 
 from config.addresses import absolute
 from config.page_cache import keep
-from config.public_pages import restrictions
+from config.privacy import open_to_all, restrictions
 
 # Kept from search engines: what is somebody's own, and pages made of what was typed.
 CLOSED = ["/admin/", "/dashboard/", "/u/", "/i18n/", "/blog/search/", "/*/blog/search/"]
@@ -41,7 +41,8 @@ def find_pages(request: HttpRequest) -> Any:
     pages = Page.objects.none()
     for home in homes:
         pages |= home.get_descendants(inclusive=True)
-    return pages.live().filter(~Exists(restrictions())).select_related("locale").order_by("path")
+    pages = open_to_all(pages.live()).filter(~Exists(restrictions()))
+    return pages.select_related("locale").order_by("path")
 
 
 def describe(page: Page, languages: dict[str, str]) -> dict[str, Any]:

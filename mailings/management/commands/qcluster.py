@@ -17,7 +17,7 @@ import time
 from datetime import datetime, timedelta
 from typing import Any
 
-from config.lifeline import STOP_PATIENCE, end_with_parent
+from config.lifeline import STOP_PATIENCE, end_with_parent, let_children_die_with_us
 from django.conf import settings
 from django.core.checks import Tags
 from django.db import close_old_connections, connections
@@ -26,6 +26,7 @@ from django_q.cluster import Cluster
 from django_q.management.commands.qcluster import Command as QClusterCommand
 
 from blog import settling
+from home import counting
 from mailings import rescue, runs, tasks
 from mailings.models import Host
 from mailings.pulse import Pulse
@@ -68,6 +69,7 @@ class Clock:
             self.rang = clock
             tasks.ring_unless_rung()
         settling.by_the_clock()
+        counting.by_the_clock()
 
     def _sign_on(self, now: datetime) -> None:
         """Show that this host is alive, and how many workers it has."""
@@ -154,13 +156,16 @@ def rest(seconds: float) -> None:
 
 def run_cluster() -> None:
     """Be the cluster: the forked child's whole life."""
+    guardian = os.getppid()
     os.setpgrp()
     end_with_parent()
+    let_children_die_with_us()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     code = 1
     try:
         cluster = Cluster()
         cluster.start()
+        end_without(guardian)
         cluster.sentinel.join()
         code = 0
     except Exception as error:  # noqa: BLE001 - the guardian starts another one
@@ -168,6 +173,24 @@ def run_cluster() -> None:
     finally:
         sys.stdout.flush()
         os._exit(code)
+
+
+def end_without(guardian: int) -> None:
+    """Kill this cluster when its guardian is gone and it does not end by itself.
+
+    By signals: told to stop, django-q2 waits within its handler, perhaps for ever.
+    """
+    alone = 0.0
+
+    def look(_signum: int, _frame: object) -> None:
+        nonlocal alone
+        if os.getppid() != guardian:
+            alone += TICK
+        if alone >= STOP_PATIENCE:
+            os.killpg(0, signal.SIGKILL)
+
+    signal.signal(signal.SIGALRM, look)
+    signal.setitimer(signal.ITIMER_REAL, TICK, TICK)
 
 
 def stop_cluster(pid: int) -> None:

@@ -85,34 +85,35 @@ class TestAddresses:
             assert first in language.INTERFACE
 
 
-class TestAlternates:
-    def alternates(self, html: str) -> dict[str, str]:
-        found = re.findall(r'<link rel="alternate" hreflang="([\w-]+)" href="([^"]+)">', html)
-        return {code: address.removeprefix("http://testserver") for code, address in found}
+def alternates(html: str) -> dict[str, str]:
+    found = re.findall(r'<link rel="alternate" hreflang="([\w-]+)" href="([^"]+)">', html)
+    return {code: address.removeprefix("http://testserver") for code, address in found}
 
+
+class TestAlternates:
     def test_translations_name_each_other(self, browser):
         make_translated_post()
         expected = {"en": "/blog/tea/", "ru": "/ru/blog/chai/", "x-default": "/blog/tea/"}
         for address in ("/blog/tea/", "/ru/blog/chai/"):
-            assert self.alternates(browser().get(address).text) == expected
+            assert alternates(browser().get(address).text) == expected
 
     def test_home_pages_name_each_other(self, browser):
         expected = {"en": "/", "ru": "/ru/", "x-default": "/"}
-        assert self.alternates(browser().get("/").text) == expected
-        assert self.alternates(browser().get("/ru/").text) == expected
+        assert alternates(browser().get("/").text) == expected
+        assert alternates(browser().get("/ru/").text) == expected
 
     def test_a_door_in_another_language_names_the_page_it_shows(self, browser):
         html = browser().get("/blog/", headers={"Accept-Language": "ru"}).text
         assert '<link rel="canonical" href="http://testserver/ru/blog/">' in html
-        assert self.alternates(html) == {}
+        assert alternates(html) == {}
 
     def test_post_without_translation_names_none(self, browser):
-        assert self.alternates(browser().get(make_post().url).text) == {}
+        assert alternates(browser().get(make_post().url).text) == {}
 
     def test_translation_that_is_a_draft_is_not_named(self, browser):
         english, russian = make_translated_post()
         russian.unpublish()
-        assert self.alternates(browser().get(english.url).text) == {}
+        assert alternates(browser().get(english.url).text) == {}
 
 
 class TestSwitch:

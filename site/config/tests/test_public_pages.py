@@ -108,6 +108,14 @@ def test_what_templates_use_of_the_kit_is_in_what_is_served():
     assert (used & kit) - served == set()
 
 
+def test_frame_of_the_browser_has_the_colour_of_the_page(browser):
+    css = Path(finders.find("css/site.css")).read_text()
+    light, dark = re.findall(r"--page: (#\w+);", css)[:2]
+    html = browser().get("/").text
+    for theme, colour in (("light", light), ("dark", dark)):
+        assert f'content="{colour}" media="(prefers-color-scheme: {theme})"' in html
+
+
 def test_kit_lies_beside_its_licence():
     """I6: the kit is ours to serve."""
     assert "MIT" in Path(finders.find("vendor/bootstrap-5.3.9/LICENSE")).read_text()

@@ -9,14 +9,17 @@ import pytest
 from django.core.cache import cache
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from wagtail.documents.models import Document
 from wagtail.images.models import Image
-from wagtail.models import Locale, Site
+from wagtail.models import Locale, Page, PageViewRestriction, Site
 
 from blog.models import BlogPage
 from blog.snippets import Author, Category
-from blog.tests.posts import get_blog, make_post
+from blog.tests.posts import make_post, store_embed
 from config import generations
+from conftest import make_client, make_mailing
 from home.examples.pictures import draw_picture
+from home.models import HomePage
 
 pytestmark = pytest.mark.django_db
 
@@ -34,28 +37,65 @@ PAGES = {
 }
 
 
-def blocks(pictures: list[Image], link: int) -> list[dict[str, Any]]:
-    """Return the body of a post in which every block stands, those with pictures most often."""
+def link_all() -> list[str]:
+    """Return links of rich text to every page, whatever its language, and to three documents."""
+    documents = [
+        Document.objects.create(title=f"Terms {n}", file=draw_picture(n, f"terms{n}.jpg"))
+        for n in range(3)
+    ]
+    pages = Page.objects.filter(depth__gt=1)
+    things = [*(("page", page) for page in pages), *(("document", one) for one in documents)]
+    return [f'<p><a id="{one.pk}" linktype="{kind}">{one.title}</a></p>' for kind, one in things]
+
+
+def call_all() -> list[dict[str, Any]]:
+    """Return calls to action, each with a button to a page of its own, and to signing up."""
+    call = {"title": "Try it", "text": "", "button": "Go", "address": ""}
+    pages = [
+        {**call, "target": "page", "page": page.pk} for page in Page.objects.filter(depth__gt=1)
+    ]
+    calls = [*pages, {**call, "target": "signup", "page": None}]
+    return [{"type": "call", "value": call} for call in calls]
+
+
+def blocks(pictures: list[Image]) -> list[dict[str, Any]]:
+    """Return the body of a post in which every block stands, with all that can be linked to."""
     shown = [
         {"image": {"image": one.pk, "alt_text": "Sea", "decorative": False}, "caption": "Sea"}
         for one in pictures
     ]
-    call = {"title": "Try it", "text": "", "button": "Go", "target": "signup"}
+    links = link_all()
     table = {
         "caption": "Replies",
-        "columns": [{"type": "text", "heading": "Code"}],
-        "rows": [{"values": ["250"]}],
+        "columns": [{"type": "text", "heading": "Code"}, {"type": "rich", "heading": "Where"}],
+        "rows": [{"values": ["250", link]} for link in links],
     }
+    films = [f"https://www.youtube.com/watch?v={n}" for n in range(3)]
     return [
-        *({"type": "text", "value": f'<p>Green <a id="{link}" linktype="page">tea</a></p>'},) * 3,
+        *({"type": "text", "value": link} for link in links),
         *({"type": "image", "value": one} for one in shown),
         {"type": "quote", "value": {"text": "Less is more.", "author": "Mies"}},
         {"type": "code", "value": {"code": "250 Ok", "title": "A talk"}},
         {"type": "table", "value": table},
         {"type": "gallery", "value": {"pictures": shown}},
         {"type": "gallery", "value": {"pictures": shown[:2]}},
-        {"type": "call", "value": {**call, "page": None, "address": ""}},
+        *({"type": "embed", "value": {"title": "A film", "embed": film}} for film in films),
+        *call_all(),
     ]
+
+
+def write_home(language: str) -> None:
+    """Add to the home page what holds links, as often as an editor might."""
+    links = link_all()
+    questions = [{"question": "Why?", "answer": link} for link in links]
+    home = HomePage.objects.get(locale__language_code=language)
+    added = [
+        {"type": "questions", "value": {"title": "Questions", "questions": questions}},
+        *({"type": "text", "value": link} for link in links),
+        *call_all(),
+    ]
+    home.body = json.dumps([*home.body.raw_data, *added])
+    home.save_revision().publish()
 
 
 def write_posts(language: str, number: int, begin: int = 0) -> None:
@@ -72,12 +112,14 @@ def write_posts(language: str, number: int, begin: int = 0) -> None:
 
 
 def write_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Publish, in both languages, a post with all blocks and some more beside it."""
+    """Publish, in both languages, a post with all blocks, some more beside it, and a home page."""
     monkeypatch.setattr("blog.models.BlogIndexPage.posts_per_page", 4)
     pictures = [
         Image.objects.create(title=f"Sea {n}", file=draw_picture(n, f"sea{n}.jpg"))
         for n in range(4)
     ]
+    store_embed("https://www.youtube.com/watch?v=0")
+    store_embed("https://www.youtube.com/watch?v=1")
     original = None
     for language in ("en", "ru"):
         locale = Locale.objects.get(language_code=language)
@@ -104,7 +146,7 @@ def write_all(monkeypatch: pytest.MonkeyPatch) -> None:
             slug="everything",
             image=pictures[1],
             author=author,
-            body=json.dumps(blocks(pictures, get_blog(language).pk)),
+            body=json.dumps(blocks(pictures)),
             **({"translation_key": original.translation_key} if original else {}),
         )
         post.categories.set(Category.objects.filter(locale=locale))
@@ -112,6 +154,7 @@ def write_all(monkeypatch: pytest.MonkeyPatch) -> None:
         post.chosen_posts.create(post=BlogPage.objects.get(slug="tea-1", locale=locale))
         post.save_revision().publish()
         original = post
+        write_home(language)
 
 
 def ask(browser, address: str) -> list[str]:
@@ -131,14 +174,26 @@ def ask(browser, address: str) -> list[str]:
 
 class TestNumberOfQueries:
     @pytest.mark.parametrize("language", ["en", "ru"])
-    def test_no_page_needs_many(self, browser, monkeypatch, language):
+    def test_no_page_needs_many(self, browser, owner, monkeypatch, language):
         write_all(monkeypatch)
+        make_mailing(owner, clients=[make_client(owner)])  # Nobody has summed this up yet.
         prefix = "/" if language == "en" else "/ru/"
         for address in PAGES.values():
             browser().get(prefix + address)  # Makes the pictures, as the first reader does.
         asked = {name: ask(browser, prefix + address) for name, address in PAGES.items()}
-        many = {name: queries for name, queries in asked.items() if len(queries) > MOST}
+        many = {name: len(queries) for name, queries in asked.items() if len(queries) > MOST}
         assert many == {}
+
+    def test_private_sections_are_asked_for_once(self, browser, monkeypatch):
+        write_all(monkeypatch)
+        secret = make_post("Secret", slug="secret")
+        secret.create_alias(update_slug="repeated")
+        PageViewRestriction.objects.create(page=secret, restriction_type="login")
+        for name, address in PAGES.items():
+            browser().get(f"/{address}")
+            queries = ask(browser, f"/{address}")
+            assert len(queries) <= MOST, name
+            assert sum("UNION ALL" in query for query in queries) == 1, name
 
     def test_more_posts_need_no_more(self, browser, monkeypatch):
         write_all(monkeypatch)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import date
+from urllib.parse import quote
 from xml.etree import ElementTree
 
 import pytest
@@ -12,10 +13,11 @@ from django.core.files.images import ImageFile
 from wagtail.images.models import Image
 from wagtail.models import PageViewRestriction
 
-from blog.snippets import Author
+from blog.snippets import Author, Category
 from blog.tests.posts import get_blog, make_post
+from config.generations import get_generation
 from config.structured_data import as_script
-from config.tests.test_language import make_translated_post
+from config.tests.test_language import alternates, make_translated_post
 from home.examples.pictures import draw_picture
 
 pytestmark = pytest.mark.django_db
@@ -59,6 +61,75 @@ class TestCanonical:
         make_post("One")
         make_post("Two")
         assert canonical(browser().get("/blog/?page=2").text) == [f"{HOST}/blog/?page=2"]
+
+
+class TestLists:
+    """The head of a list is about the list, and not about the whole blog."""
+
+    @pytest.fixture(autouse=True)
+    def filed(self, monkeypatch):
+        monkeypatch.setattr("blog.models.BlogIndexPage.posts_per_page", 1)
+        english, russian = get_blog("en").locale, get_blog("ru").locale
+        advice = Category.objects.create(name="Advice", slug="advice", lead="Help.", locale=english)
+        anna = Author.objects.create(name="Anna", slug="anna", about="Writes.", locale=english)
+        for thing, name in ((advice, "Советы"), (anna, "Анна")):
+            translation = thing.copy_for_translation(russian)
+            translation.name, translation.lead = name, ""
+            translation.save()
+        for title in ("One", "Two"):
+            post = make_post(title, author=anna)
+            post.categories.set([advice])
+            post.tags.set(["чай"])
+            post.save()
+
+    @pytest.mark.parametrize(
+        ("address", "title", "description"),
+        [
+            ("/blog/category/advice/", "Advice", "Help."),
+            ("/ru/blog/category/advice/", "Советы", "Все статьи: Советы"),
+            ("/blog/author/anna/", "Anna", "Writes."),
+            ("/blog/tag/чай/", "#чай", "All posts: #чай"),
+        ],
+    )
+    def test_it_says_what_it_is(self, browser, address, title, description):
+        html = browser().get(address).text
+        assert html.split("<title>")[1].startswith(f"{title} · ")
+        assert meta(html, "og:title") == title
+        assert meta(html, "description") == meta(html, "og:description") == description
+        assert meta(html, "og:url") == f"{HOST}{quote(address)}"
+        trail = structured(html)["BreadcrumbList"]["itemListElement"]
+        assert [item["position"] for item in trail] == [1, 2, 3]
+        assert (trail[2]["name"], trail[2]["item"]) == (title, f"{HOST}{quote(address)}")
+
+    def test_category_names_its_translation(self, browser):
+        for address in ("/blog/category/advice/", "/ru/blog/category/advice/"):
+            assert alternates(browser().get(address).text) == {
+                "en": "/blog/category/advice/",
+                "ru": "/ru/blog/category/advice/",
+                "x-default": "/blog/category/advice/",
+            }
+
+    def test_author_names_the_translation_that_has_posts(self, browser):
+        assert alternates(browser().get("/blog/author/anna/").text) == {}
+        make_post("Три", "ru", slug="tri", author=Author.objects.get(name="Анна"))
+        get_generation().change()  # No finished page is good any more.
+        names = alternates(browser().get("/blog/author/anna/").text)
+        assert names == alternates(browser().get("/ru/blog/author/anna/").text)
+        assert names["ru"] == "/ru/blog/author/anna/"
+
+    @pytest.mark.parametrize("address", ["/blog/", "/blog/category/advice/"])
+    def test_later_pages_name_none_in_other_languages(self, browser, address):
+        """The same page there holds other posts."""
+        assert alternates(browser().get(address).text)
+        assert alternates(browser().get(f"{address}?page=2").text) == {}
+
+    def test_search_is_no_page_of_its_own(self, browser):
+        for query in ("", "?q=one"):
+            html = browser().get(f"/blog/search/{query}").text
+            assert meta(html, "robots") == "noindex, follow"
+            assert canonical(html) == []
+            assert meta(html, "og:title") is None
+            assert "application/ld+json" not in html
 
 
 class TestSharing:

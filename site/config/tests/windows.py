@@ -23,7 +23,7 @@ from wagtail.images.models import Image
 
 from blog.models import BlogPage
 from blog.snippets import Author, Category
-from blog.tests.posts import get_blog, make_post
+from blog.tests.posts import get_blog, make_post, store_embed
 from home.examples.pictures import draw_picture
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -161,9 +161,12 @@ def publish_everything(language: str) -> BlogPage:
                 "rows": [{"values": ["250", "97"]}],
             },
         ),
+        ("embed", {"title": "A film", "embed": "https://www.youtube.com/watch?v=1"}),
+        ("embed", {"title": "Another film", "embed": "https://www.youtube.com/watch?v=2"}),
         ("gallery", {"pictures": [captioned, captioned]}),
         ("call", {**call, "page": None, "address": ""}),
     ]
+    store_embed("https://www.youtube.com/watch?v=1")  # The other one can only be linked to.
     post = make_post(
         LONG_WORDS[language],
         language,
