@@ -4,7 +4,7 @@ PY = .venv/bin/python
 DATABASE_URL ?= postgres://postgres@127.0.0.1:5432/vestnik
 REDIS_URL ?= redis://127.0.0.1:6379/0
 
-.PHONY: run test test-services bench bench-faults bench-site lighthouse css profile lint extract-messages messages
+.PHONY: run test test-services bench bench-faults bench-site lighthouse css profile screenshots lint extract-messages messages
 
 run: .venv/runtime
 	@$(PY) site/run.py
@@ -33,6 +33,10 @@ css: bench/node_modules/installed
 
 profile: .venv/runtime
 	$(PY) bench/hotspots.py
+
+# Every public page in all widths, themes and languages, to be looked at.
+screenshots: .venv/development
+	env -u DATABASE_URL -u REDIS_URL $(PY) -m pytest site/config/tests/screenshots.py
 
 lint: .venv/development
 	.venv/bin/ruff check . && .venv/bin/ruff format --check .

@@ -99,6 +99,7 @@ LONG = (
     "test_run.py",
     "test_fifty_readers.py",
     "test_journey.py",
+    "test_editors_journey.py",
     "test_accessibility.py",
 )
 

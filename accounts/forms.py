@@ -67,7 +67,9 @@ class LoginForm(OwnWordsMixin, allauth_forms.LoginForm):
 
 
 class AddEmailForm(OwnWordsMixin, allauth_forms.AddEmailForm):
-    pass
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["email"].label = _("New e-mail")
 
 
 class ResetPasswordForm(OwnWordsMixin, allauth_forms.ResetPasswordForm):
@@ -79,6 +81,10 @@ class ResetPasswordKeyForm(OwnWordsMixin, allauth_forms.ResetPasswordKeyForm):
 
 
 class ChangePasswordForm(OwnWordsMixin, allauth_forms.ChangePasswordForm):
+    pass
+
+
+class SetPasswordForm(OwnWordsMixin, allauth_forms.SetPasswordForm):
     pass
 
 

@@ -38,6 +38,9 @@ class TestChange:
         assert [row.email for row in owner.emailaddress_set.all()] == ["fresh@example.com"]
         assert owner.activation == User.Activation.ACTIVE
 
+    def test_the_field_asks_for_the_new_address(self, person):
+        assert "New e-mail" in person.get(URL).text
+
     def test_the_old_mailbox_is_told(self, person, owner):
         ask_for(person, "fresh@example.com")
         person.post(link_in(mail.outbox.pop()))

@@ -61,6 +61,15 @@ class TestReset:
         person.post(open_link(person), NEW)
         assert elsewhere.get("/accounts/profile/").status_code == 302
 
+    def test_an_account_without_a_password_gets_one(self, browser, owner):
+        owner.set_unusable_password()
+        owner.save()
+        person = browser(owner)
+        assert "At least 8 characters" in person.get("/accounts/password/set/").text
+        person.post("/accounts/password/set/", NEW)
+        owner.refresh_from_db()
+        assert owner.check_password(NEW["password1"])
+
 
 class TestUnknownAddress:
     def test_the_answer_is_the_same_and_a_letter_goes_out_too(self, browser, owner):

@@ -8,14 +8,13 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
 
-from mailings.tests.processes import BASE_DIR, Site, free_port, site, template, wait_for
+from mailings.tests.processes import Site, free_port, site, template, wait_for
 
 __all__ = ["site", "template"]
 
@@ -52,17 +51,7 @@ class Web:
         self.pk = site.python(MAKE_POST)
 
     def start(self) -> None:
-        log = (self.site.folder / "gunicorn.log").open("a")
-        command = ["-m", "gunicorn", "--chdir", "site", "--workers", "2", "config.wsgi"]
-        self.process = subprocess.Popen(
-            [sys.executable, *command, "--bind", f"127.0.0.1:{self.port}"],
-            cwd=BASE_DIR,
-            env=self.site.env,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        self.site.processes.append(self.process)
+        self.process = self.site.serve(self.port)
         wait_for(lambda: self.ask("/blog/tea/") == 200, "the site is up")
 
     def ask(self, path: str, **options: Any) -> int:

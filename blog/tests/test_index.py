@@ -24,7 +24,7 @@ def test_newest_come_first(browser):
 
 
 def test_empty_blog_says_so(browser):
-    assert "There are no posts yet." in browser().get("/blog/").text
+    assert "There are no posts yet" in browser().get("/blog/").text
 
 
 def test_drafts_are_not_listed(browser):

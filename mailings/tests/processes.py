@@ -75,6 +75,21 @@ class Site:
         self.processes.append(process)
         return process
 
+    def serve(self, port: int) -> subprocess.Popen:
+        """Start gunicorn with two processes in a group of its own; its output goes to a file."""
+        log = (self.folder / "gunicorn.log").open("a")
+        command = ["-m", "gunicorn", "--chdir", "site", "--workers", "2", "config.wsgi"]
+        process = subprocess.Popen(
+            [sys.executable, *command, "--bind", f"127.0.0.1:{port}"],
+            cwd=BASE_DIR,
+            env=self.env,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        self.processes.append(process)
+        return process
+
     def python(self, code: str) -> Any:
         """Run code with the models at hand in a process of its own; return what it puts in
         `result`."""

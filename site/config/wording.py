@@ -63,6 +63,10 @@ WAGTAIL_COUNTS = (
     ngettext_lazy("There is %(counter)s match", "There are %(counter)s matches"),
 )
 DJANGO = (gettext_noop("This field is required."),)
+DJANGO_PASSWORDS = ngettext_lazy(
+    "This password is too short. It must contain at least %d character.",
+    "This password is too short. It must contain at least %d characters.",
+)
 # How long ago: "1 минуту назад", where Django has "1 минута".
 DJANGO_COUNTS = (
     ngettext_lazy("%(num)d minute", "%(num)d minutes"),

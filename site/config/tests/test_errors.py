@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
+from conftest import make_user
+
 pytestmark = pytest.mark.django_db
 
 FORM = "application/x-www-form-urlencoded"
@@ -21,6 +23,15 @@ def test_missing_csrf_token(browser):
     response = browser(enforce_csrf_checks=True).post(LOGIN, {"login": "a@example.com"})
     assert response.status_code == 403
     assert "The form has expired" in response.text
+
+
+def test_forbidden(browser):
+    """Nobody has access to the admin without a role."""
+    response = browser(make_user("new@example.com", None)).get("/admin/pages/")
+    assert response.status_code == 403
+    assert "You may not do that" in response.text
+    assert "Your account has no right to see this page." in response.text
+    assert "ask the administrator" in response.text
 
 
 def test_mistake_of_ours(browser, monkeypatch):
