@@ -21,6 +21,7 @@ from django.db.models import (
     F,
     OuterRef,
     Prefetch,
+    Q,
     Subquery,
     prefetch_related_objects,
 )
@@ -55,6 +56,7 @@ from blog.reading import collect_text, count_minutes
 from blog.snippets import Author, Category, Filed
 
 RELATED = 3
+LIKEST = ("-alike", "-published_on", "-pk")
 # Models of this app that have files of their own.
 __all__ = ["Author", "Category", "DailyViews", "Reading", "Salt"]
 # The sizes of templates/includes/post_card.html.
@@ -241,14 +243,18 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
         blog = self.public_translations[language].specific
         if blog.pk == self.pk:
             return self.get_list_address(kind, thing)
-        there = thing.in_locale(blog.locale_id) if isinstance(thing, Filed) else None
-        if isinstance(there, Author) and not blog.has_posts_by(there):
-            return None
+        there = None
+        if isinstance(thing, Filed):
+            there = thing.in_locale(blog.locale_id, of=blog.posts_of_author(thing))
         return blog.get_list_address(kind, there) if there else None
 
-    def has_posts_by(self, author: Author) -> bool:
+    def posts_of_author(self, thing: Filed) -> BlogPageQuerySet | None:
+        """Return, within a query of authors, their posts here: without any they have no list."""
+        if not isinstance(thing, Author):
+            return None
+        key = OuterRef("translation_key")
         posts = BlogPage.objects.published().filter(locale=self.locale_id)
-        return posts.filter(author__translation_key=author.translation_key).exists()
+        return posts.filter(author__translation_key=key)
 
     def get_address_in(self, language: str, *route: Any) -> str | None:
         """Return the same list in another language, else the whole blog in it."""
@@ -484,28 +490,24 @@ class BlogPage(PublicPageMixin, Page):
         """
         posts = BlogPage.objects.exclude(pk=self.pk)
         cards = posts.published().open_now().defer_streamfields().select_related("image")
-        related = self.find_chosen(cards)
-        if len(related) < RELATED:
-            pages = self.list_pages_of(self.get_parent())
-            newest = posts.among(pages).newest_first().values("pk")[:FRESH]
-            alike = self.sort_by_likeness(posts.filter(pk__in=newest)).values("pk")
-            found = self.sort_by_likeness(cards.filter(pk__in=alike[: RELATED * 2]))
-            related += [post for post in found if post not in related]
-        return related[:RELATED]
-
-    def find_chosen(self, cards: BlogPageQuerySet) -> list[BlogPage]:
+        pages = self.list_pages_of(self.get_parent())
+        newest = posts.among(pages).newest_first().values("pk")[:FRESH]
+        alike = posts.filter(pk__in=newest).annotate(alike=self.count_alike())
+        alike = alike.order_by(*LIKEST).values("pk")[: RELATED * 2]
         if "chosen_posts" in getattr(self, "_cluster_related_objects", {}):
             # A preview shows what is not saved yet.
-            keys = [row.post_id for row in self.chosen_posts.all()]
-            return cards.load(keys)
+            related = cards.load([row.post_id for row in self.chosen_posts.all()])
+            found = cards.filter(pk__in=alike).annotate(alike=self.count_alike())
+            related += [post for post in found.order_by(*LIKEST) if post not in related]
+            return related[:RELATED]
         rows = ChosenPost.objects.filter(page=self.pk)
-        place = rows.filter(post=OuterRef("pk")).values("sort_order")[:1]
-        chosen = cards.filter(pk__in=rows.values("post")).annotate(place=Subquery(place))
-        return list(chosen.order_by("place"))
-
-    def sort_by_likeness(self, posts: BlogPageQuerySet) -> BlogPageQuerySet:
-        alike = posts.annotate(alike=self.count_alike())
-        return alike.order_by("-alike", "-published_on", "-pk")
+        this = rows.filter(post=OuterRef("pk"))
+        found = cards.filter(Q(pk__in=rows.values("post")) | Q(pk__in=alike)).annotate(
+            is_chosen=Exists(this),
+            place=Subquery(this.values("sort_order")[:1]),
+            alike=self.count_alike(),
+        )
+        return list(found.order_by("-is_chosen", "place", *LIKEST)[:RELATED])
 
     def count_alike(self) -> Combinable:
         """Return, within a query of posts, how many tags and categories each shares with this one."""
