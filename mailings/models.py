@@ -484,7 +484,7 @@ class Mailing(Owned):
     @property
     def is_opening(self) -> bool:
         """Return whether recipients of a run are still being planned."""
-        return self.attempts.running().filter(opening_until__isnull=False).exists()
+        return self.attempts.all().opening().exists()
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
         self.attempts.all().stop_opening()
@@ -574,13 +574,17 @@ class AttemptQuerySet(models.QuerySet):
             .order_by(*(F(name).asc(nulls_first=True) for name in turns), "pk")
         )
 
+    def opening(self) -> AttemptQuerySet:
+        """Return runs of which recipients are still to be planned."""
+        return self.running().filter(opening_until__isnull=False)
+
     def opening_left(self, now: datetime) -> AttemptQuerySet:
         """Return runs of which only a part is planned, and nobody is at it any more."""
         return self.running().filter(opening_until__lte=now)
 
     def stop_opening(self) -> None:
         """Plan no further recipients of these runs, which are about to be deleted."""
-        self.filter(opening_until__isnull=False).update(opening_until=None)
+        self.opening().update(opening_until=None)
 
     def sums(self) -> dict[str, int]:
         """Return planned, accepted, rejected, skipped and unknown, added up over all rows."""

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from threading import get_ident
 from typing import Any
 
-from django.db import connection
+from django.db import OperationalError, connection
 
 # Works until a file is ready, by its descriptor and an event mask (select.epoll); returns whether
 # it is.
@@ -33,17 +33,17 @@ class _Waits:
     """What psycopg2 calls, for every connection of the process."""
 
     def __init__(self, go_on: GoOn) -> None:
-        self.go_on, self.thread = go_on, get_ident()
-
-    def __call__(self, conn: Any) -> None:
-        from psycopg2 import OperationalError
         from psycopg2.extensions import POLL_OK, POLL_READ, POLL_WRITE
 
-        masks = {POLL_READ: select.EPOLLIN, POLL_WRITE: select.EPOLLOUT}
-        while (state := conn.poll()) != POLL_OK:
-            if state not in masks:
+        self.go_on, self.thread = go_on, get_ident()
+        self.done = POLL_OK
+        self.masks = {POLL_READ: select.EPOLLIN, POLL_WRITE: select.EPOLLOUT}
+
+    def __call__(self, conn: Any) -> None:
+        while (state := conn.poll()) != self.done:
+            if state not in self.masks:
                 raise OperationalError(f"the connection is in state {state}")
-            mask = masks[state]
+            mask = self.masks[state]
             is_ours = get_ident() == self.thread
             if not (is_ours and self.go_on(conn.fileno(), mask)):
                 _wait_plainly(conn.fileno(), mask)

@@ -61,7 +61,7 @@ def is_opening_due(now: datetime, mailing_id: int | None = None) -> bool:
     """Return whether `open_due` has anything to do."""
     return (
         _due(now, mailing_id).exists()
-        or _left(now, mailing_id).exists()
+        or _left_open(now, mailing_id).exists()
         or Mailing.objects.outlived(now).exists()
     )
 
@@ -105,14 +105,14 @@ def _due(now: datetime, mailing_id: int | None) -> MailingQuerySet:
     return due if mailing_id is None else due.filter(pk=mailing_id)
 
 
-def _left(now: datetime, mailing_id: int | None) -> AttemptQuerySet:
+def _left_open(now: datetime, mailing_id: int | None) -> AttemptQuerySet:
     left = Attempt.objects.opening_left(now)
     return left if mailing_id is None else left.filter(mailing=mailing_id)
 
 
 def _take_over(now: datetime, mailing_id: int | None) -> Iterator[Opening]:
     """Yield the runs that somebody left open in part; they are this worker's now."""
-    for pk, lease in _left(now, mailing_id).values_list("pk", "opening_until"):
+    for pk, lease in _left_open(now, mailing_id).values_list("pk", "opening_until"):
         ours = timezone.now() + OPENING_LEASE
         if Attempt.objects.running().filter(pk=pk, opening_until=lease).update(opening_until=ours):
             yield Opening(pk, ours)
@@ -144,8 +144,8 @@ def open_run(mailing_id: int, now: datetime) -> Attempt | None:
             attempt = _create_attempt(mailing, slot, now)
             mailing.plan(now)
         mailing.save(update_fields=["next_run_at", "status"])
-    if attempt:
-        _opened(attempt, now)
+    if attempt and attempt.opening_until is None:
+        _finish_opening(attempt, now)
     return attempt
 
 
@@ -166,18 +166,18 @@ class Opening:
         began = time.monotonic()
         attempt = self._mine().select_related("mailing__owner").defer("html", "text").first()
         if attempt is None:
-            return self._is_lost()
+            return self._lose()
         with transaction.atomic():
             count, skipped = _plan_step(attempt, self.size, timezone.now())
             sums = {"planned": F("planned") + count, "skipped": F("skipped") + skipped}
             until = {"audience_to": attempt.audience_to, "opening_until": attempt.opening_until}
             if not self._mine().update(**sums, **until):
                 transaction.set_rollback(True)
-                return self._is_lost()
-        self._choose_size(time.monotonic() - began)
-        _opened(attempt, timezone.now())
+                return self._lose()
         if attempt.opening_until is None:
+            _finish_opening(attempt, timezone.now())
             return False
+        self._choose_size(time.monotonic() - began)
         self.lease = attempt.opening_until
         return True
 
@@ -197,21 +197,19 @@ class Opening:
     def _mine(self) -> AttemptQuerySet:
         return Attempt.objects.running().filter(pk=self.attempt_id, opening_until=self.lease)
 
-    def _is_lost(self) -> bool:
+    def _lose(self) -> bool:
         logger.warning("run %s is no longer this worker's to open", self.attempt_id)
         return False
 
     def _choose_size(self, seconds: float) -> None:
-        """Let the next step be as large as all before it, but far shorter than a lease."""
+        """Let steps grow, but keep each of them far shorter than a lease."""
         if seconds < SHORT_STEP:
             self.size = min(self.size * 2, LARGEST_STEP)
         elif seconds > LONG_STEP:
             self.size = max(self.size // 2, LEAST_STEP)
 
 
-def _opened(attempt: Attempt, now: datetime) -> None:
-    if attempt.opening_until is not None:
-        return
+def _finish_opening(attempt: Attempt, now: datetime) -> None:
     seconds = (timezone.now() - attempt.started_at).total_seconds()
     words = "mailing %s: run %s of %s letters opened in %.2f s"
     logger.info(words, attempt.mailing_id, attempt.pk, attempt.planned, seconds)
@@ -284,8 +282,10 @@ def _plan_step(attempt: Attempt, size: int, now: datetime) -> tuple[int, int]:
             [attempt.pk, moment, attempt.pk, before],
         )
     rows = attempt.deliveries.filter(pk__gt=before)
-    attempt.opening_until = None if is_last else timezone.now() + OPENING_LEASE
-    attempt.audience_to = None if is_last else attempt.audience_to
+    if is_last:
+        attempt.audience_to = attempt.opening_until = None
+    else:
+        attempt.opening_until = timezone.now() + OPENING_LEASE
     return count, rows.filter(status=Delivery.Status.SKIPPED).count()
 
 
