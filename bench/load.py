@@ -37,6 +37,7 @@ from dataclasses import asdict
 from databases import BASE_DIR, databases, manage
 from fair import fair_row
 from harness import CONNECTIONS, WORKERS, Product, Run, say
+from keeping import keeping_row
 from limits import domain_row, limit_rows
 from processes import clean_up_on_sigterm, connected, cpu_seconds, memory_mb, pids_named, wait_for
 from servers import Receiver, Sink, has_sink, rate_receiver
@@ -116,9 +117,18 @@ def costs(product: Product) -> list[float]:
 
 
 def measure(
-    what: str, kind: str, database: str, server: Sink | Receiver, letters: int, **env: str
+    what: str,
+    kind: str,
+    database: str,
+    server: Sink | Receiver,
+    letters: int,
+    then: Callable[[Product], None] = lambda product: None,
+    **env: str,
 ) -> Row:
-    """Send a mailing through the whole product; `env` are settings that differ."""
+    """Send a mailing through the whole product; `env` are settings that differ.
+
+    `then` is called when all is sent, before the product is removed.
+    """
     say(f"{what}, {database}, {letters:,} letters")
     product = Product(database, server, clients=letters, **env)
     product.start()
@@ -129,6 +139,7 @@ def measure(
     spent = [(b - a) * 1000 / letters for a, b in zip(before, costs(product), strict=True)]
     peak = watch.peak()
     opening = re.search(r"opened in ([\d.]+) s", product.log.read_text())
+    then(product)
     product.close()
     server.stop()
     lost, doubled = compare(server, run, letters)
@@ -192,7 +203,15 @@ def rate_rows(size: int) -> list[Row]:
         small = None
         if GROWTH:
             small = measure(name, "rate", database, rate_receiver(), LETTERS // 10)
-        row = measure(name, "rate", database, rate_receiver(), LETTERS)
+        kept: list[Row] = []
+        row = measure(
+            name,
+            "rate",
+            database,
+            rate_receiver(),
+            LETTERS,
+            then=lambda product, kept=kept: kept.append(keeping_row(product, LETTERS)),
+        )
         sources.append(source_row(size))
         around = [source.rate for source in sources[-2:] if source]
         for measured in filter(None, (small, row)):
@@ -202,7 +221,7 @@ def rate_rows(size: int) -> list[Row]:
             growth = Row(f"growth, {database}", LETTERS, row.rate, kind="growth")
             growth.compare(small.rate, f"the rate at {small.letters:,}")
             rows += [small, growth]
-        rows.append(row)
+        rows += [row, *kept]
     django = measure_django(LETTERS, size)
     for row in rows:
         row.django = django.rate if row.kind == "rate" else None

@@ -25,11 +25,10 @@ LIMITED_TURN = 10.0  # of a company whose own limit leaves the others their turn
 OVERTIME = 1.0  # seconds after a turn in which letters that wait still go out
 MOST_WAIT = 1.0  # for a place under a limit; the chunk goes back rather than wait longer
 CHUNK_TURN = 2.0  # seconds after which a chunk goes back, so that other runs have their turn
-# Rows that are claimed, and results that are written, at a time; and so many of a run that may
-# still be paused for its first letters, before many more of them are on their way.
-BATCH, FIRST_BATCH = 500, 250
+BATCH = 500  # rows that are claimed, and results that are written, at a time
 # So many refusals for policy or quota, without an accepted letter between them, pause the run;
-# and so does a share of refused addresses among a run's first letters.
+# and so does a share of refused addresses among a run's first letters. So many go out at a time
+# until they are decided: then neither more nor less than these are judged.
 REFUSALS = 3
 FIRST_LETTERS, MOST_REFUSED = 200, 0.05
 
@@ -90,7 +89,7 @@ class Hold:
     @property
     def batch(self) -> int:
         """Return how many rows to claim, and how many results to write, at a time."""
-        return FIRST_BATCH if self.is_young else BATCH
+        return FIRST_LETTERS if self.is_young else BATCH
 
     def can_claim(self, now: datetime) -> bool:
         return not self.claims_no_more and (self.not_before is None or self.not_before <= now)

@@ -135,8 +135,16 @@ class TestPruning:
         prune()
         assert not old.deliveries.exists()
 
-    def test_the_steps_are_small(self):
-        assert BATCH == 5000
+    def test_the_steps_are_small(self, mailing, monkeypatch):
+        """No statement deletes more than a batch, and each is a transaction of its own."""
+        assert BATCH <= 5000
+        monkeypatch.setattr(housekeeping, "BATCH", 2)
+        old = make_run(mailing, LONG_AGO)
+        left = []
+        turn = Turn(stopping=lambda: left.append(old.deliveries.count()))
+        housekeeping.prune(timezone.now(), turn)
+        steps = [before - after for before, after in zip(left, left[1:], strict=False)]
+        assert (left[0], left[-1], max(steps)) == (5, 0, 2)
 
 
 class TestSweep:

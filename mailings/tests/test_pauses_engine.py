@@ -127,6 +127,22 @@ class TestManyRefused:
         run = only_run(due)
         assert (run.status, run.rejected, run.held_at) == ("partial", 10, None)
 
+    def test_eleven_of_two_hundred_are(self, server, owner):
+        """However fast the answers come: the first letters are judged before more go out."""
+        refuse(server, *range(100, 111))
+        due = make_big(owner, 600)
+        dispatch.run_pass()
+        run = only_run(due)
+        assert (run.held_reason, run.rejected) == (reasons.TOO_MANY_REFUSED, 11)
+        assert run.accepted + run.rejected == 200
+
+    def test_ten_of_the_first_and_many_later_are_not(self, server, owner):
+        refuse(server, *range(10), *range(200, 230))
+        due = make_big(owner, 600)
+        dispatch.run_pass()
+        run = only_run(due)
+        assert (run.status, run.rejected, run.held_at) == ("partial", 40, None)
+
     def test_late_refusals_do_not_pause(self, server, owner, settings):
         settings.SMTP_CONNECTIONS = 1
         refuse(server, *range(560, 600))

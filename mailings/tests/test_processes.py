@@ -56,11 +56,11 @@ def assert_nobody_lost(mail: ScriptedServer, run: dict, clients: int, *, doubled
     assert (run["status"], run["planned"], run["accepted"]) == ("success", clients, clients)
 
 
-@pytest.mark.parametrize("stage", ["mail", "rcpt", "data", "body"])
+@pytest.mark.parametrize("stage", ["hello", "mail", "rcpt", "data", "body"])
 def test_command_killed_at_any_stage(site, mail, stage):
     """S5: SIGKILL while the server is silent at a stage; the next worker finishes the run."""
     mailing = site.make_due(60)
-    mail.fail(stage, HANG, to="*" if stage == "mail" else "c30@example.com", times=1)
+    mail.fail(stage, HANG, to="*" if stage in {"hello", "mail"} else "c30@example.com", times=1)
     command = site.start("mailing")
     wait_for(lambda: not any(f.times for f in mail.faults), "the server fell silent")
     kill_group(command)

@@ -162,7 +162,6 @@ def test_runs_are_opened_with_empty_hands(server, owner, stranger, monkeypatch):
     """Opening may outlast a lease: what was in hand is given back before."""
     monkeypatch.setattr(runs, "CHUNK_SIZE", 5)
     monkeypatch.setattr(dispatch, "LOOK_SECONDS", 0.0)
-    monkeypatch.setattr(hold, "FIRST_BATCH", 1)
     first, later = make_due(owner, 40), []
     open_due = runs.open_due
     opened: list[tuple[int, int, int]] = []  # how many, chunks in hand, letters still planned
