@@ -59,6 +59,7 @@ UNCACHED = {
     "index in the other language": "/en/blog/",
     "feed": "/blog/feed/",
     "sitemap": "/sitemap.xml",
+    "a part of the sitemap": "/sitemap.xml?page=2",
 }
 
 

@@ -21,7 +21,6 @@ from django.db.models import (
     F,
     OuterRef,
     Prefetch,
-    Q,
     Subquery,
     prefetch_related_objects,
 )
@@ -502,7 +501,10 @@ class BlogPage(PublicPageMixin, Page):
             return related[:RELATED]
         rows = ChosenPost.objects.filter(page=self.pk)
         this = rows.filter(post=OuterRef("pk"))
-        found = cards.filter(Q(pk__in=rows.values("post")) | Q(pk__in=alike)).annotate(
+        # As one set: with OR PostgreSQL would go through all posts.
+        likest = posts.filter(pk__in=alike).order_by().values("pk")
+        keys = rows.order_by().values("post").union(likest)
+        found = cards.filter(pk__in=keys).annotate(
             is_chosen=Exists(this),
             place=Subquery(this.values("sort_order")[:1]),
             alike=self.count_alike(),

@@ -126,7 +126,9 @@ else:
         "connect_timeout": 5,
         # A host that is cut off in the middle of a transaction must not hold its locks for hours:
         # PostgreSQL ends its session, and the host itself notices that nobody answers.
-        "options": "-c idle_in_transaction_session_timeout=20s",
+        # Without its compiler of queries: where it takes a query for a long one, compiling takes
+        # the longer, ten times as long as the query itself (jit_above_cost).
+        "options": "-c idle_in_transaction_session_timeout=20s -c jit=off",
         "keepalives_idle": 10,
         "keepalives_interval": 5,
         "keepalives_count": 2,

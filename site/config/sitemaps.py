@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any
 
-from django.db.models import Exists
-from django.http import HttpRequest, HttpResponse
+from django.core.paginator import InvalidPage, Paginator
+from django.db.models import Exists, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 from wagtail.models import Page, Site
@@ -17,32 +19,53 @@ from config.privacy import open_to_all, restrictions
 
 # Kept from search engines: what is somebody's own, and pages made of what was typed.
 CLOSED = ["/admin/", "/dashboard/", "/u/", "/i18n/", "/blog/search/", "/*/blog/search/"]
-MOST = 50_000  # addresses in one sitemap (https://www.sitemaps.org/protocol.html)
+XML = "application/xml"
+# Addresses in one sitemap: far fewer than the 50,000 that are allowed
+# (https://www.sitemaps.org/protocol.html), so that each is made in a moment.
+PART = 250
 
 
 @require_safe
 def sitemap_xml(request: HttpRequest) -> HttpResponse:
-    urls = {"urlset": list_pages(request)}
-    return keep(render(request, "sitemap.xml", urls, content_type="application/xml"))
+    """Answer with all pages, or, where they are many, with the addresses of parts of them."""
+    try:
+        part = Paginator(find_pages(request), PART).page(request.GET.get("page", 1))
+    except InvalidPage as error:
+        raise Http404(str(error)) from error
+    if "page" not in request.GET and part.has_other_pages():
+        address, numbers = absolute(request.path), part.paginator.page_range
+        parts = {"sitemaps": [{"location": f"{address}?page={number}"} for number in numbers]}
+        response = render(request, "sitemap_index.xml", parts, content_type=XML)
+    else:
+        pages = {"urlset": describe_part(part, request)}
+        response = render(request, "sitemap.xml", pages, content_type=XML)
+    return keep(response, reads=["page"])
 
 
-def list_pages(request: HttpRequest) -> list[dict[str, Any]]:
-    """Describe every page that strangers see, with its translations, by two queries."""
-    pages = list(find_pages(request)[:MOST])
-    languages: dict[Any, dict[str, str]] = defaultdict(dict)
-    for page in pages:
-        languages[page.translation_key][page.locale.language_code] = absolute(page.url)
-    return [describe(page, languages[page.translation_key]) for page in pages]
-
-
-def find_pages(request: HttpRequest) -> Any:
+def find_pages(request: HttpRequest) -> QuerySet[Page]:
+    """Return every page that strangers see."""
     site = Site.find_for_request(request) or Site.objects.get(is_default_site=True)
-    homes = site.root_page.get_translations(inclusive=True)
     pages = Page.objects.none()
-    for home in homes:
+    for home in site.root_page.get_translations(inclusive=True):
         pages |= home.get_descendants(inclusive=True)
-    pages = open_to_all(pages.live()).filter(~Exists(restrictions()))
-    return pages.select_related("locale").order_by("path")
+    return open_to_all(pages.live()).order_by("path")
+
+
+def describe_part(part: Iterable[Page], request: HttpRequest) -> list[dict[str, Any]]:
+    """Describe pages with their translations, in whatever part these are."""
+    # They were found by their place in a list: one may have become private since.
+    keys = [page.translation_key for page in part]
+    pages = find_pages(request).filter(translation_key__in=keys).select_related("locale")
+    languages: dict[Any, dict[str, str]] = defaultdict(dict)
+    shown = {page.pk: page for page in pages.filter(~Exists(restrictions()))}
+    for page in shown.values():
+        code = page.locale.language_code
+        languages[page.translation_key][code] = absolute(page.get_url(request))
+    return [
+        describe(shown[page.pk], languages[page.translation_key])
+        for page in part
+        if page.pk in shown
+    ]
 
 
 def describe(page: Page, languages: dict[str, str]) -> dict[str, Any]:

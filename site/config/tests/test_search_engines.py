@@ -15,6 +15,7 @@ from wagtail.models import PageViewRestriction
 
 from blog.snippets import Author, Category
 from blog.tests.posts import get_blog, make_post
+from config import sitemaps
 from config.generations import get_generation
 from config.structured_data import as_script
 from config.tests.test_language import alternates, make_translated_post
@@ -177,8 +178,8 @@ class TestStructuredData:
 
 
 class TestSitemap:
-    def locations(self, browser) -> list[str]:
-        tree = ElementTree.fromstring(browser().get("/sitemap.xml").content)
+    def locations(self, browser, address="/sitemap.xml") -> list[str]:
+        tree = ElementTree.fromstring(browser().get(address).content)
         return [url.text.removeprefix(HOST) for url in tree.iter(f"{SITEMAP}loc")]
 
     def test_it_lists_all_languages(self, browser):
@@ -208,6 +209,28 @@ class TestSitemap:
         browser().get("/sitemap.xml")
         with django_assert_max_num_queries(8):
             browser().get("/sitemap.xml")
+
+    def test_many_pages_come_in_parts(self, browser, monkeypatch):
+        make_translated_post()
+        whole = self.locations(browser)
+        monkeypatch.setattr(sitemaps, "PART", 4)
+        get_generation().change()  # No finished page is good any more.
+        assert "<sitemapindex" in browser().get("/sitemap.xml").text
+        parts = self.locations(browser)
+        assert parts == ["/sitemap.xml?page=1", "/sitemap.xml?page=2"]
+        assert [place for part in parts for place in self.locations(browser, part)] == whole
+        # A translation is named also where it stands in another part.
+        assert f'hreflang="ru" href="{HOST}/ru/blog/chai/"' in browser().get(parts[0]).text
+        for wrong in ("3", "0", "x"):
+            assert browser().get(f"/sitemap.xml?page={wrong}").status_code == 404
+
+    def test_a_page_that_became_private_meanwhile_is_not_in_a_part(self, browser, monkeypatch):
+        """Between the query for the list and the one for what is shown."""
+        private = make_post("Private")
+        monkeypatch.setattr(sitemaps, "open_to_all", lambda pages: pages)
+        PageViewRestriction.objects.create(page=private, restriction_type="login")
+        assert "/blog/private/" not in self.locations(browser)
+        assert "/blog/" in self.locations(browser)
 
 
 def test_robots(browser):
