@@ -54,8 +54,8 @@ class UserQuerySet(models.QuerySet["User"]):
     def delete(self) -> tuple[int, dict[str, int]]:
         """Delete users with everything they own."""
         runs = apps.get_model("mailings", "Attempt").objects.filter(mailing__owner__in=self)
-        runs.stop_opening()
         with transaction.atomic():
+            runs.clear()
             # A message cannot go while a mailing uses it, not even in the same stroke.
             apps.get_model("mailings", "Mailing").objects.filter(owner__in=self).delete()
             for user in self:
@@ -127,8 +127,9 @@ class User(AbstractUser):
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
         """Delete a user with everything they own."""
-        apps.get_model("mailings", "Attempt").objects.filter(mailing__owner=self).stop_opening()
+        runs = apps.get_model("mailings", "Attempt").objects.filter(mailing__owner=self)
         with transaction.atomic():
+            runs.clear()
             # See UserQuerySet.delete.
             self.mailings.all().delete()
             self.forget_files()

@@ -106,8 +106,32 @@ def by_outcome(states: Mapping[str, int], doubts: int) -> dict[str, int]:
         "accepted": states["accepted"],
         "rejected": states["rejected"],
         "deferred": states["deferred"] - max(doubts - states["unknown"], 0),
-        "in_doubt": doubts,
+        # Or they end as unknown by another answer, after a doubt of earlier.
+        "in_doubt": max(doubts, states["unknown"]),
     }
+
+
+@dataclass
+class Summary:
+    """What a pass did: for the command line and for tests."""
+
+    opened: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    deferred: int = 0
+    in_doubt: int = 0
+    trouble: str = ""
+
+    def count(self, states: Mapping[str, int], doubts: int) -> dict[str, int]:
+        """Add rows by the states that they came into; return what was added under which name."""
+        numbers = by_outcome(states, doubts)
+        for name, count in numbers.items():
+            setattr(self, name, getattr(self, name) + count)
+        return numbers
+
+    @property
+    def all_went_out(self) -> bool:
+        return not (self.rejected or self.deferred or self.in_doubt or self.trouble)
 
 
 # --- Reading ----------------------------------------------------------------------------------

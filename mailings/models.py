@@ -487,8 +487,9 @@ class Mailing(Owned):
         return self.attempts.all().opening().exists()
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
-        self.attempts.all().stop_opening()
-        return super().delete(*args, **kwargs)
+        with transaction.atomic():
+            self.attempts.all().clear()
+            return super().delete(*args, **kwargs)
 
     def switch_off(self, *, by: User, reason: str = "") -> None:
         """Stop the mailing at once; a run at work sends nothing more.
@@ -582,8 +583,17 @@ class AttemptQuerySet(models.QuerySet):
         """Return runs of which only a part is planned, and nobody is at it any more."""
         return self.running().filter(opening_until__lte=now)
 
-    def stop_opening(self) -> None:
-        """Plan no further recipients of these runs, which are about to be deleted."""
+    def clear(self) -> None:
+        """Delete the ledgers of these runs, which are about to be deleted, and plan nothing more.
+
+        In the order in which workers lock rows, chunks first and runs last, so that neither waits
+        for the other crosswise. To be called in the transaction that deletes the runs.
+        """
+        chunks = Chunk.objects.filter(attempt__in=self.values("pk")).order_by("pk")
+        for _chunk in chunks.select_for_update(of=("self",)).values_list("pk").iterator():
+            pass
+        rows = Delivery.objects.filter(attempt__in=self.values("pk")).order_by()
+        rows._raw_delete(rows.db)
         self.opening().update(opening_until=None)
 
     def sums(self) -> dict[str, int]:
@@ -795,6 +805,7 @@ class Chunk(models.Model):
     due_at = models.DateTimeField(null=True)
     worker = models.CharField(max_length=40, blank=True)
     leased_until = models.DateTimeField(null=True)
+    taken_at = models.DateTimeField(null=True)  # by the holder
     # Rows above this key were not begun by the holder; 0: none was.
     claimed_to = models.BigIntegerField(default=0)
 

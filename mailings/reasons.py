@@ -10,6 +10,7 @@ ADDRESS_CHANGED = _("The client's address was changed after this run had begun."
 WINDOW_CLOSED = _("The mailing ended before this letter's turn.")
 ANSWER_LOST = _("The connection broke after the letter was handed over: it may have arrived.")
 WORKER_DIED = _("The worker died after the letter was handed over: it may have arrived.")
+NEXT_RUN = _("The next run of this mailing began before this letter's next try.")
 NO_RECIPIENTS = _("There was nobody to send it to.")
 STILL_RUNNING = _("This run was left out: the one before it was still at work.")
 NO_SMTPUTF8 = _("The mail server does not take internationalised addresses.")

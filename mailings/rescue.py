@@ -31,6 +31,5 @@ def _settle_and_free(chunk_id: int, dead_worker: str, now: datetime) -> None:
         chunk = held.select_for_update(of=("self",)).select_related("attempt__mailing").first()
         if chunk is None:
             return
-        if chunk.claimed_to:
-            ledger.settle_dead_worker(chunk, dead_worker, chunk.claimed_to, now)
+        ledger.settle_dead_worker(chunk, now)
         held.update(worker="", leased_until=None, claimed_to=0)

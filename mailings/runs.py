@@ -8,9 +8,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Count, Exists, F, Max, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, F, Max, OuterRef, QuerySet
 from django.db.models.functions import Lower
 from django.utils import timezone
 
@@ -43,6 +44,9 @@ SHORT_STEP, LONG_STEP = 2.0, 5.0
 OPENING_LEASE = timedelta(seconds=20)  # between two steps; then another worker goes on
 # Rows are saved a moment before their recipients are.
 AUDIENCE_GRACE = 10  # seconds
+# A mailing that could not be opened is left alone by this process for so long (seconds).
+OPEN_AGAIN = 60
+_not_before: dict[int, float] = {}  # time.monotonic() by mailing
 
 
 def waiting(now: datetime) -> bool:
@@ -101,7 +105,8 @@ def open_due(
 
 
 def _due(now: datetime, mailing_id: int | None) -> MailingQuerySet:
-    due = Mailing.objects.due(now)
+    rest = [pk for pk, until in _not_before.items() if until > time.monotonic()]
+    due = Mailing.objects.due(now).exclude(pk__in=rest) if rest else Mailing.objects.due(now)
     return due if mailing_id is None else due.filter(pk=mailing_id)
 
 
@@ -120,10 +125,38 @@ def _take_over(now: datetime, mailing_id: int | None) -> Iterator[Opening]:
 
 def _open_safely(mailing_id: int, now: datetime) -> Attempt | None:
     try:
+        if not end_retries(mailing_id, now):
+            return None
         return open_run(mailing_id, now)
     except Exception:  # one mailing's defect must not hold up the others
         logger.exception("mailing %s could not be opened", mailing_id)
+        _not_before[mailing_id] = time.monotonic() + OPEN_AGAIN
         return None
+
+
+def end_retries(mailing_id: int, now: datetime) -> bool:
+    """End what is left of a run that only tries again, where the next run of the mailing is due.
+
+    Whoever it has not reached is reached by the next one: a mailbox that is full for days must
+    not cost everybody a day's letter. Returns False where a worker has a letter of it in hand:
+    then ask again in a moment. A run that has letters to be sent for the first time is not
+    touched, nor is one that is paused.
+    """
+    runs = Attempt.objects.running().filter(mailing=mailing_id, opening_until=None, held_at=None)
+    for attempt_id in runs.values_list("pk", flat=True):
+        with transaction.atomic():
+            chunks = Chunk.objects.filter(attempt=attempt_id, due_at__isnull=False)
+            rows = [rows_in(chunk) for chunk in chunks.order_by("pk").select_for_update()]
+            if any(part.filter(status=Delivery.Status.PLANNED).exists() for part in rows):
+                continue
+            if chunks.filter(leased_until__gte=now).exists():
+                return False
+            for part in rows:
+                waiting = part.filter(status=Delivery.Status.DEFERRED)
+                _skip(attempt_id, waiting, reasons.NEXT_RUN, now)
+            chunks.update(due_at=None)
+        close_run(attempt_id, now)
+    return True
 
 
 def open_run(mailing_id: int, now: datetime) -> Attempt | None:
@@ -253,7 +286,7 @@ def _plan_step(attempt: Attempt, size: int, now: datetime) -> tuple[int, int]:
     skipped; sets on `attempt`, which the caller saves, what is planned in all and until when the
     next step is waited for.
     """
-    moment = connection.ops.adapt_datetimefield_value(now)
+    moment = to_column(now)
     last = attempt.deliveries.aggregate(last=Max("client_id"))["last"] or 0
     before = attempt.chunks.aggregate(last=Max("last_id"))["last"] or 0
     audience = attempt.mailing.audience().filter(pk__gt=last, pk__lte=attempt.audience_to)
@@ -289,6 +322,19 @@ def _plan_step(attempt: Attempt, size: int, now: datetime) -> tuple[int, int]:
     return count, rows.filter(status=Delivery.Status.SKIPPED).count()
 
 
+def to_column(moment: datetime) -> Any:
+    """Return a moment as the database's driver wants it in plain SQL."""
+    return connection.ops.adapt_datetimefield_value(moment)
+
+
+def rows_in(chunk: Chunk) -> QuerySet[Delivery]:
+    """Return the rows of a chunk, to be found by their keys."""
+    # Keys of two runs that were opened at the same moment may lie mixed. As a sum the run's key
+    # keeps both databases from walking the run's whole index instead of the chunk's few rows.
+    rows = Delivery.objects.alias(run=F("attempt_id") + 0).order_by()
+    return rows.filter(run=chunk.attempt_id, pk__range=(chunk.first_id, chunk.last_id))
+
+
 def chunk_size(owner: User) -> int:
     """Return how many deliveries of a company's run one worker takes at a time."""
     if owner.letters_per_minute is None:
@@ -314,35 +360,31 @@ def skip_unwanted(attempt_id: int, rows: QuerySet[Delivery], now: datetime) -> N
     if mailing is None:
         return  # It was deleted, and all its rows with it.
     waiting = rows.filter(status__in=(Delivery.Status.PLANNED, Delivery.Status.DEFERRED))
-    doubtful = Q(status=Delivery.Status.DEFERRED, response__in=reasons.IN_DOUBT)
+    nobody = ~Exists(Client.objects.filter(pk=OuterRef("client_id")))
+    # Nobody would know whether the old one still agrees: only the new one can be asked.
+    moved = waiting.exclude(email=F("client__email")).annotate(now=Lower("client__email"))
+    unwanted = {
+        reasons.CLIENT_DELETED: waiting.filter(nobody),
+        reasons.UNSUBSCRIBED: waiting.filter(client__unsubscribed_at__isnull=False),
+        reasons.ADDRESS_CHANGED: moved.exclude(now=Lower("email")),
+    }
+    if mailing.ends_at is not None and mailing.ends_at <= now:
+        unwanted[reasons.WINDOW_CLOSED] = waiting
     with transaction.atomic():
-        nobody = ~Exists(Client.objects.filter(pk=OuterRef("client_id")))
-        skipped = _skip(waiting.filter(nobody), reasons.CLIENT_DELETED, now)
-        gone = waiting.filter(client__unsubscribed_at__isnull=False)
-        skipped += _skip(gone, reasons.UNSUBSCRIBED, now)
-        # Nobody would know whether the old one still agrees: only the new one can be asked.
-        moved = waiting.exclude(email=F("client__email")).annotate(now=Lower("client__email"))
-        skipped += _skip(moved.exclude(now=Lower("email")), reasons.ADDRESS_CHANGED, now)
-        unknown = 0
-        if mailing.ends_at is not None and mailing.ends_at <= now:
-            unknown = waiting.filter(doubtful).update(
-                status=Delivery.Status.UNKNOWN, next_try_at=None, updated_at=now
-            )
-            skipped += _skip(waiting, reasons.WINDOW_CLOSED, now)
-        if skipped or unknown:
-            Attempt.objects.filter(pk=attempt_id).update(
-                skipped=F("skipped") + skipped, unknown=F("unknown") + unknown
-            )
+        for reason, found in unwanted.items():
+            _skip(attempt_id, found, reason, now)
 
 
-def _skip(rows: QuerySet[Delivery], reason: str, now: datetime) -> int:
-    return rows.update(
-        status=Delivery.Status.SKIPPED,
-        response=reason,
-        code=None,
-        next_try_at=None,
-        updated_at=now,
-    )
+def _skip(attempt_id: int, rows: QuerySet[Delivery], reason: str, now: datetime) -> None:
+    """Close rows of a run with a reason; whoever may have the letter already is not skipped."""
+    final = {"code": None, "next_try_at": None, "updated_at": now}
+    doubtful = rows.filter(doubts__gt=0)
+    doubtful.exclude(response__in=reasons.IN_DOUBT).update(response=reasons.ANSWER_LOST)
+    unknown = doubtful.update(status=Delivery.Status.UNKNOWN, **final)
+    skipped = rows.update(status=Delivery.Status.SKIPPED, response=reason, **final)
+    if skipped or unknown:
+        sums = {"skipped": F("skipped") + skipped, "unknown": F("unknown") + unknown}
+        Attempt.objects.filter(pk=attempt_id).update(**sums)
 
 
 def finished_runs() -> QuerySet[Attempt]:
@@ -379,7 +421,9 @@ def close_run(attempt_id: int, now: datetime) -> bool:
             last = accepted.order_by("-pk").values_list("response", flat=True).first()
             attempt.server_response = last or ""
         attempt.save(update_fields=["status", "finished_at", "server_response", *Attempt.ALL_SUMS])
-        mailing = attempt.mailing
+        # Its timetable may be edited in this very moment.
+        rows = Mailing.objects.select_related("owner").select_for_update(of=("self",))
+        mailing = rows.get(pk=attempt.mailing_id)
         mailing.plan(now)
         mailing.save(update_fields=["next_run_at", "status"])
     sums = {name: getattr(attempt, name) for name in Attempt.SUMS}

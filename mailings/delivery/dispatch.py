@@ -13,10 +13,10 @@ from django.utils import timezone
 
 from mailings import limits, overlap, reasons, rescue, runs
 from mailings.delivery import ledger
-from mailings.delivery.hold import BATCH, Hold, Letter, Rota, Summary
+from mailings.delivery.hold import BATCH, Hold, Letter, Rota, awake
 from mailings.delivery.transport import Health, Outcome, Result, Transport
 from mailings.journal import Journal
-from mailings.metrics import Tally
+from mailings.metrics import Summary, Tally
 from mailings.models import Attempt, Chunk
 from mailings.smtp.protocol import Server
 
@@ -221,7 +221,7 @@ class Turn:
 
     def _put_back(self, hold: Hold) -> None:
         self.at_work_on = hold
-        if hold.refusals and not hold.accepted and not hold.pause:
+        if hold.got_nowhere and not hold.pause:
             hold.pause_for_refusal(hold.last_refusal)
         self.health.settle(hold)
         self._flush(hold)
@@ -246,7 +246,7 @@ class Turn:
             return
         if not (room := room and hold.ration(room, now)):
             return
-        read_at = time.monotonic()
+        read_at = awake()
         claimed = ledger.claim(hold.chunk, room, timezone.now())
         limits.give_back(hold.chunk.attempt.mailing.owner, room - len(claimed))
         hold.claims_no_more = not claimed or hold.chunk.claimed_to >= hold.chunk.last_id

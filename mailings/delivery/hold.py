@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.utils import timezone
 
 from mailings import limits, reasons
@@ -14,7 +14,6 @@ from mailings.delivery import ledger, letter
 from mailings.delivery.ledger import Claimed, Sums
 from mailings.delivery.transport import Health, Outcome, Result, Transport
 from mailings.journal import Journal
-from mailings.metrics import by_outcome
 from mailings.models import Attempt, AttemptQuerySet, Chunk
 from mailings.unsubscribe import urls_of
 
@@ -30,7 +29,17 @@ BATCH = 500  # rows that are claimed, and results that are written, at a time
 # and so does a share of refused addresses among a run's first letters. So many go out at a time
 # until they are decided: then neither more nor less than these are judged.
 REFUSALS = 3
+QUOTA = "5.4.5"  # whoever is next in turn meets it
 FIRST_LETTERS, MOST_REFUSED = 200, 0.05
+
+
+# It goes on while the machine sleeps: when it wakes, a right that was read before is over.
+CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def awake() -> float:
+    """Return the seconds by which rights to begin are measured."""
+    return time.clock_gettime(CLOCK)
 
 
 class Letter:
@@ -44,7 +53,7 @@ class Letter:
         self.slot: int | None = None
 
     def may_begin(self) -> bool:
-        return time.monotonic() < self.allowed_until
+        return awake() < self.allowed_until
 
     def build(self) -> bytes:
         row = self.row
@@ -77,6 +86,7 @@ class Hold:
         self.not_before: datetime | None = None
         self.pause: tuple[str, str] | None = None  # reason and words for which the run is paused
         self.refusals = self.accepted = self.refused_for_good = 0
+        self.has_accepted = chunk.attempt.accepted > 0  # the run, as far as we know
         self.last_refusal = Result(Outcome.REFUSED)
         # Its run may still be paused for the share of refusals among its first letters.
         run = chunk.attempt
@@ -108,7 +118,7 @@ class Hold:
         return count
 
     def take_in_hand(self, row: Claimed, read_at: float) -> Letter:
-        """Return the letter of a row whose consent was read at `read_at` (time.monotonic)."""
+        """Return the letter of a row whose consent was read at `read_at` (see `awake`)."""
         new = Letter(row, self, read_at + CONSENT_SECONDS)
         self.hand[row.id] = new
         return new
@@ -139,7 +149,7 @@ class Hold:
 
     def read_consent_again(self) -> None:
         """Prolong the rights of letters that may still go out, end those of the others."""
-        read_at = time.monotonic()
+        read_at = awake()
         ids = ledger.still_allowed(self.chunk, self.hand, timezone.now())
         for pk, each in self.hand.items():
             if pk not in ids:
@@ -147,12 +157,37 @@ class Hold:
             elif each.allowed_until:
                 each.allowed_until = read_at + CONSENT_SECONDS
 
-    def refused(self, result: Result) -> None:
-        """Take in a refusal that is nobody's fault; some of them pause the run."""
-        self.refusals += 1
-        self.last_refusal = result
-        if result.outcome is Outcome.LOGIN or self.refusals >= REFUSALS:
-            self.pause_for_refusal(result)
+    def refused(self, letter: Letter, result: Result) -> None:
+        """Take in a refusal that is nobody's fault; some of them pause the run.
+
+        Of a letter that was tried before it says no more than it did then: others had theirs
+        meanwhile.
+        """
+        if result.outcome is Outcome.LOGIN or not letter.row.tries:
+            self.refusals += 1
+            self.last_refusal = result
+            if result.outcome is Outcome.LOGIN or self.refusals >= REFUSALS:
+                self.pause_for_refusal(result)
+
+    def decide(self, letter: Letter, result: Result, *, in_trouble: bool) -> None:
+        """Say what an answer comes to that may have been the server's trouble."""
+        outcome, wait, tries = Outcome.LATER, 0.0, letter.row.tries
+        # A refusal of policy or quota is held against nobody at first. But who is refused again,
+        # also after somebody let the run go on, must not stand in the way of others for ever.
+        is_again = tries > 0 or self.chunk.attempt.brake_released
+        is_persons = is_again and result.outcome is Outcome.REFUSED and result.enhanced != QUOTA
+        if (in_trouble or self.pause) and not is_persons:
+            outcome = Outcome.TROUBLE
+            if result.outcome is Outcome.LOST and tries:
+                # It may be this very letter that breaks connections, for everybody.
+                delays = settings.MAILING_RETRY_DELAYS
+                outcome, wait = Outcome.SLOW, delays[min(tries, len(delays)) - 1]
+        self.results.append((letter, Result(outcome, result.code, result.text, wait)))
+
+    @property
+    def got_nowhere(self) -> bool:
+        """Return whether the server refused letters, and has never taken one of this run."""
+        return bool(self.refusals and not self.accepted) and not self.has_accepted
 
     def pause_for_refusal(self, result: Result) -> None:
         """Pause the run for a refusal, with the reason that the server's code gives."""
@@ -176,6 +211,7 @@ class Hold:
             if each.slot is not None:
                 self.journal.recorded(each.slot)
         decided = sums.accepted + sums.rejected
+        self.has_accepted = sums.accepted > 0
         is_early = decided - final < FIRST_LETTERS <= sums.planned
         self.is_young = self.is_young and decided < FIRST_LETTERS
         refused = sums.rejected + self.refused_for_good
@@ -249,26 +285,3 @@ class Rota:
     def _runs(self) -> AttemptQuerySet:
         running = Attempt.objects.running().select_related("mailing__owner").defer("html", "text")
         return running.filter(mailing=self.mailing_id) if self.mailing_id else running
-
-
-@dataclass
-class Summary:
-    """What a pass did: for the command line and for tests."""
-
-    opened: int = 0
-    accepted: int = 0
-    rejected: int = 0
-    deferred: int = 0
-    in_doubt: int = 0
-    trouble: str = ""
-
-    def count(self, states: Mapping[str, int], doubts: int) -> dict[str, int]:
-        """Add rows by the states that they came into; return what was added under which name."""
-        numbers = by_outcome(states, doubts)
-        for name, count in numbers.items():
-            setattr(self, name, getattr(self, name) + count)
-        return numbers
-
-    @property
-    def all_went_out(self) -> bool:
-        return not (self.rejected or self.deferred or self.in_doubt or self.trouble)

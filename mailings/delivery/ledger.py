@@ -14,11 +14,12 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Count, F, Min, Q, QuerySet
+from django.db.models import Count, Min, Q, QuerySet
 
 from mailings import journal, metrics, reasons, runs
 from mailings.delivery.transport import Outcome, Result
 from mailings.models import Attempt, Chunk, Delivery, Mailing
+from mailings.runs import rows_in, to_column
 
 # A worker prolongs its lease with every claim; a dead one's chunks are free after this time.
 LEASE = timedelta(seconds=20)
@@ -38,6 +39,7 @@ class Claimed(NamedTuple):
     tries: int
     response: str  # what was said of it the last time
     updated_at: datetime
+    doubts: int  # of these tries
 
 
 def take_chunk(
@@ -54,11 +56,11 @@ def take_chunk(
         if chunk is None:
             return None
         chunk.attempt = attempt
-        dead_worker, claimed_to = chunk.worker, chunk.claimed_to
-        chunk.worker, chunk.leased_until, chunk.claimed_to = worker, now + LEASE, 0
-        chunk.save(update_fields=["worker", "leased_until", "claimed_to"])
-        if claimed_to:
-            settle_dead_worker(chunk, dead_worker, claimed_to, now)
+        dead_worker = chunk.worker
+        settle_dead_worker(chunk, now)
+        chunk.worker, chunk.claimed_to = worker, 0
+        chunk.taken_at, chunk.leased_until = now, now + LEASE
+        chunk.save(update_fields=["worker", "leased_until", "claimed_to", "taken_at"])
     forget_journal(dead_worker)
     return chunk
 
@@ -83,20 +85,23 @@ def _mine(chunk: Chunk) -> QuerySet[Chunk]:
 
 def release_chunk(chunk: Chunk, now: datetime, not_before: datetime | None = None) -> None:
     """Give the chunk back, due when its next row is; close the run if it was the last."""
-    due_at = _due_at(chunk, now)
-    is_over = Attempt.objects.window_over(now).filter(pk=chunk.attempt_id).exists()
-    if due_at is not None and (due_at <= now or is_over):
-        runs.skip_unwanted(chunk.attempt_id, rows_of(chunk), now)
+    with transaction.atomic():
+        if not _mine(chunk).select_for_update():
+            return  # Somebody else took it over, and has its letters in hand.
         due_at = _due_at(chunk, now)
-    if due_at is not None and not_before is not None:
-        due_at = max(due_at, not_before)
-    _mine(chunk).update(worker="", leased_until=None, claimed_to=0, due_at=due_at)
+        is_over = Attempt.objects.window_over(now).filter(pk=chunk.attempt_id).exists()
+        if due_at is not None and (due_at <= now or is_over):
+            runs.skip_unwanted(chunk.attempt_id, rows_in(chunk), now)
+            due_at = _due_at(chunk, now)
+        if due_at is not None and not_before is not None:
+            due_at = max(due_at, not_before)
+        _mine(chunk).update(worker="", leased_until=None, claimed_to=0, due_at=due_at)
     if due_at is None:
         runs.close_run(chunk.attempt_id, now)
 
 
 def _due_at(chunk: Chunk, now: datetime) -> datetime | None:
-    state = rows_of(chunk).aggregate(
+    state = rows_in(chunk).aggregate(
         planned=Count("pk", filter=Q(status=Status.PLANNED)),
         next_try=Min("next_try_at", filter=Q(status=Status.DEFERRED)),
     )
@@ -104,15 +109,8 @@ def _due_at(chunk: Chunk, now: datetime) -> datetime | None:
 
 
 def put_aside(chunk: Chunk, now: datetime) -> None:
-    """Let a chunk rest that could not be worked on. It is freed when our journal is closed."""
+    """Let a chunk rest that could not be worked on; it is freed as that of a dead worker is."""
     _mine(chunk).update(due_at=now + REST)
-
-
-def rows_of(chunk: Chunk) -> QuerySet[Delivery]:
-    # Keys of two runs that were opened at the same moment may lie mixed. As a sum the run's key
-    # keeps both databases from walking the run's whole index instead of the chunk's few rows.
-    rows = Delivery.objects.alias(run=F("attempt_id") + 0).order_by()
-    return rows.filter(run=chunk.attempt_id, pk__range=(chunk.first_id, chunk.last_id))
 
 
 # A letter may go out while the client agrees and has the address still, the mailing is on and not
@@ -125,7 +123,7 @@ CLAIM = """
            (SELECT c.full_name FROM mailings_client c
              WHERE c.id = d.client_id AND c.unsubscribed_at IS NULL
                AND (c.email = d.email OR lower(c.email) = lower(d.email))),
-           d.tries, d.response, d.updated_at
+           d.tries, d.response, d.updated_at, d.doubts
       FROM mailings_delivery d
      WHERE d.id {which} AND d.attempt_id + 0 = %(attempt)s
        AND (d.status = 'planned' OR (d.status = 'deferred' AND d.next_try_at <= %(now)s))
@@ -167,11 +165,6 @@ def _select(statement: str, chunk: Chunk, now: datetime, **params: int) -> list[
         cursor.execute(statement, {"attempt": chunk.attempt_id, "now": to_column(now), **params})
         rows = map(Claimed._make, cursor.fetchall())
         return [row for row in rows if row.full_name is not None]
-
-
-def to_column(moment: datetime) -> Any:
-    """Return a moment as the database's driver wants it in plain SQL."""
-    return connection.ops.adapt_datetimefield_value(moment)
 
 
 # Results travel as one JSON text, a list a row: both databases take it apart faster than their
@@ -227,9 +220,8 @@ def record(chunk: Chunk, results: list[tuple[Claimed, Result]], now: datetime) -
             tried = [pair for pair in tried if pair[1].outcome is Outcome.ACCEPTED]
         states, doubtful = _record_rows(chunk, tried, now) if tried else (Counter(), 0)
         numbers = [states[name] for name in ("accepted", "rejected", "skipped", "unknown")]
-        numbers.append(doubtful)
         reply = [bool(bad_words), words[0]]
-        cursor.execute(ADD, [*numbers, to_column(now), *reply, chunk.attempt_id])
+        cursor.execute(ADD, [*numbers, doubtful, to_column(now), *reply, chunk.attempt_id])
         metrics.count({metrics.DOUBTFUL: doubtful})
         return Sums(*(cursor.fetchone() or (0, 0, 0)), states)
 
@@ -257,35 +249,37 @@ def _new_row(chunk: Chunk, row: Claimed, result: Result, now: datetime) -> list[
     if status is Status.DEFERRED:
         next_try_at = str(to_column(now + timedelta(seconds=wait)))
     tries = 0 if outcome is Outcome.SLOW else 1
-    doubts = int(outcome is Outcome.DOUBT)
-    return [row.id, status.value, tries, result.code, words, next_try_at, doubts]
+    doubt = int(outcome is Outcome.DOUBT)
+    return [row.id, status.value, tries, result.code, words, next_try_at, doubt]
 
 
 def _next_state(chunk: Chunk, row: Claimed, result: Result) -> tuple[Delivery.Status, float]:
     """Return the state that a result leads to, and seconds until the next try."""
-    if result.outcome is Outcome.NEVER:
-        return Status.REJECTED, 0
+    doubt = result.outcome is Outcome.DOUBT
+    # Of one who may have the letter already no refusal says that they do not.
+    end = Status.UNKNOWN if doubt or row.doubts else Status.REJECTED
     if result.outcome is Outcome.SLOW:
         return Status.DEFERRED, result.wait
-    doubt = result.outcome is Outcome.DOUBT
     if doubt and chunk.attempt.mailing.in_doubt == Mailing.Doubt.LEAVE:
         return Status.UNKNOWN, 0
     delays = settings.MAILING_RETRY_DELAYS
-    if row.tries >= len(delays):
-        return (Status.UNKNOWN if doubt else Status.REJECTED), 0
+    if result.outcome is Outcome.NEVER or row.tries >= len(delays):
+        return end, 0
     # What a dead worker left waited long enough already.
     return Status.DEFERRED, 0 if result.text == reasons.WORKER_DIED else delays[row.tries]
 
 
-def settle_dead_worker(chunk: Chunk, dead_worker: str, claimed_to: int, now: datetime) -> None:
-    """Bring the rows that a dead worker had claimed into order, with the help of its journal."""
-    traces = journal.read_traces(dead_worker)
-    rows = (
-        rows_of(chunk)
-        .filter(Q(status=Status.PLANNED) | Q(status=Status.DEFERRED, next_try_at__lte=now))
-        .filter(pk__lte=claimed_to)
-    )
-    fields = ("pk", "email", "client_id", "client__full_name", "tries", "response", "updated_at")
+def settle_dead_worker(chunk: Chunk, now: datetime) -> None:
+    """Bring the rows that a dead holder had claimed into order, with the help of its journal."""
+    if not chunk.claimed_to:
+        return
+    traces = journal.read_traces(chunk.worker)
+    # It claimed none after its last word of its lease, and none of them twice.
+    last_claim = (chunk.leased_until or now + LEASE) - LEASE
+    late = Q(next_try_at__lte=last_claim, updated_at__lt=chunk.taken_at or now)
+    rows = rows_in(chunk).filter(pk__lte=chunk.claimed_to)
+    rows = rows.filter(Q(status=Status.PLANNED) | Q(late, status=Status.DEFERRED))
+    fields = [{"full_name": "client__full_name"}.get(name, name) for name in Claimed._fields]
     results = []
     for row in (Claimed(*values) for values in rows.values_list(*fields)):
         if row.id in traces.answered:

@@ -217,7 +217,7 @@ class Health:
         elif outcome in (Outcome.TROUBLE, Outcome.FULL):
             self.trouble, self._is_full = result.text, outcome is Outcome.FULL
         elif outcome in (Outcome.REFUSED, Outcome.LOGIN):
-            hold.refused(result)
+            hold.refused(letter, result)
         if outcome in (Outcome.ACCEPTED, Outcome.LATER, Outcome.NEVER):
             self._is_well()
         # One such answer says little: the next ones show whether it was the server's trouble.
@@ -235,8 +235,7 @@ class Health:
             if not is_meant(letter, result.outcome):
                 self._suspects.append((letter, result))
                 continue
-            outcome = Outcome.TROUBLE if self.trouble or letter.hold.pause else Outcome.LATER
-            letter.hold.results.append((letter, Result(outcome, result.code, result.text)))
+            letter.hold.decide(letter, result, in_trouble=bool(self.trouble))
 
     @property
     def is_resting(self) -> bool:

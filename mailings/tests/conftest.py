@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from conftest import make_client, make_mailing
-from mailings import tasks
+from mailings import runs, tasks
 from mailings.management.commands import qcluster
 from mailings.models import Attempt, Mailing, MailServer
 from mailings.tests.servers import ScriptedServer
@@ -18,6 +18,11 @@ from mailings.tests.servers import ScriptedServer
 def own_journals(settings, tmp_path) -> None:
     """Let no test find journals of one that runs beside it."""
     settings.VAR_DIR = tmp_path
+
+
+@pytest.fixture(autouse=True)
+def no_mailing_failed_before() -> None:
+    runs._not_before.clear()
 
 
 @pytest.fixture

@@ -137,6 +137,75 @@ class TestJournal:
     def test_without_one_everything_that_was_claimed_is_in_doubt(self, due, chunk):
         take_over(chunk)
         assert set(statuses(due)) == {"deferred"}
+        assert {row.doubts for row in only_run(due).deliveries.all()} == {1}
+
+    @pytest.mark.parametrize("outcome", [Outcome.SLOW, Outcome.LATER])
+    def test_what_the_dead_worker_wrote_itself_is_in_no_doubt(self, due, chunk, outcome, settings):
+        """Also where its next try came due while its lease ran out."""
+        settings.MAILING_RETRY_DELAYS = [0]
+        result = Result(outcome, 450, "Later", 0.0)
+        ledger.record(chunk, [(chunk.rows[0], result)], timezone.now())
+        ledger.renew_lease(chunk, timezone.now())
+        take_over(chunk)
+        doubts = only_run(due).deliveries.order_by("pk").values_list("doubts", flat=True)
+        assert list(doubts) == [0, 1, 1, 1, 1]
+
+    def test_what_came_due_after_its_last_claim_is_in_no_doubt(self, due, chunk):
+        """A row that waits for its next try was in nobody's hand."""
+        second = take_over(chunk)
+        waiting = only_run(due).deliveries.order_by("pk").first()
+        type(waiting).objects.filter(pk=waiting.pk).update(next_try_at=timezone.now())
+        assert waiting.doubts == 1
+        ledger.claim(second, 10, timezone.now() - timedelta(seconds=5))
+        take_over(second, "third")
+        waiting.refresh_from_db()
+        assert waiting.doubts == 1
+
+
+class TestDoubtStays:
+    """Of one who may have the letter, nothing that comes later says that they do not."""
+
+    @pytest.fixture
+    def doubtful(self, due, chunk):
+        row = chunk.rows[0]
+        doubt = Result(Outcome.DOUBT, None, reasons.ANSWER_LOST)
+        ledger.record(chunk, [(row, doubt)], timezone.now())
+        only_run(due).deliveries.filter(pk=row.id).update(next_try_at=timezone.now())
+        chunk.claimed_to = 0
+        [chunk.row] = ledger.claim(chunk, 1, timezone.now())
+        return only_run(due).deliveries.get(pk=row.id)
+
+    def test_refused_then(self, due, chunk, doubtful):
+        refusal = Result(Outcome.NEVER, 550, "5.1.1 No such user")
+        ledger.record(chunk, [(chunk.row, refusal)], timezone.now())
+        doubtful.refresh_from_db()
+        assert (doubtful.status, doubtful.response) == ("unknown", "5.1.1 No such user")
+        assert (only_run(due).unknown, only_run(due).rejected) == (1, 0)
+
+    def test_tries_used_up_then(self, due, chunk, doubtful, settings):
+        settings.MAILING_RETRY_DELAYS = [60]
+        ledger.record(chunk, [(chunk.row, Result(Outcome.LATER, 450, "Later"))], timezone.now())
+        doubtful.refresh_from_db()
+        assert doubtful.status == "unknown"
+
+    @pytest.mark.parametrize("event", ["unsubscribed", "deleted", "moved", "over"])
+    def test_skipped_then(self, due, chunk, doubtful, event):
+        later = Result(Outcome.LATER, 450, "4.2.0 Later")
+        ledger.record(chunk, [(chunk.row, later)], timezone.now())
+        client = doubtful.client
+        if event == "unsubscribed":
+            client.unsubscribe()
+        elif event == "deleted":
+            client.delete()
+        elif event == "moved":
+            type(client).objects.filter(pk=client.pk).update(email="new@example.com")
+        else:
+            Mailing.objects.update(ends_at=timezone.now())
+        runs.skip_unwanted(chunk.attempt_id, runs.rows_in(chunk), timezone.now())
+        doubtful.refresh_from_db()
+        assert (doubtful.status, doubtful.response) == ("unknown", reasons.ANSWER_LOST)
+        assert doubtful.code is None
+        assert only_run(due).unknown == 1
 
     def test_without_one_what_was_not_claimed_is_not(self, due):
         now = timezone.now()
@@ -216,7 +285,7 @@ class TestErrorsOfOurs:
         rows = ledger.claim(chunk, 10, now)
         bad.delete()
         ledger.record(chunk, [(row, Result(Outcome.ACCEPTED, 250, "Ok")) for row in rows], now)
-        runs.skip_unwanted(chunk.attempt_id, ledger.rows_of(chunk), now)
+        runs.skip_unwanted(chunk.attempt_id, runs.rows_in(chunk), now)
         ledger.release_chunk(chunk, now)
         dispatch.run_pass()
         assert only_run(good).status == "success"

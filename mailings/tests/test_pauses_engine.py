@@ -13,7 +13,7 @@ from mailings import reasons, runs
 from mailings.delivery import dispatch
 from mailings.models import Attempt, Client, Mailing, MailServer
 from mailings.tests.conftest import ledger_of, let_time_pass, make_due, only_run
-from mailings.tests.servers import NEVER
+from mailings.tests.servers import CLOSE, NEVER
 from mailings.tests.test_faults import assert_adds_up
 from mailings.tests.test_session import server
 
@@ -206,11 +206,48 @@ class TestServerRefusesUs:
         settings.SMTP_CONNECTIONS = 1
         due = make_due(owner, 20)
         refuse(server, 3, 9, 15, reply=POLICY)
-        for _ in range(3):
+        for _ in range(2):
             dispatch.run_pass()
             assert only_run(due).accepted == 17
+            assert not only_run(due).held_at
+            let_time_pass(due)
+        run = only_run(due)
+        assert_adds_up(run)
+        assert (run.status, run.rejected) == ("partial", 3)
+        assert set(run.deliveries.filter(status="rejected").values_list("code", flat=True)) == {550}
+
+    @pytest.mark.parametrize("first", [0, 17])
+    def test_some_in_a_row_do_not_stand_in_the_way_for_ever(self, server, owner, settings, first):
+        """Whoever lets the run go on gets to its end, although these stay refused."""
+        settings.MAILING_RETRY_DELAYS = [60]
+        settings.SMTP_CONNECTIONS = 1
+        due = make_due(owner, 20)
+        refuse(server, first, first + 1, first + 2, reply=POLICY)
+        pauses = 0
+        for _ in range(6):
+            dispatch.run_pass()
             if only_run(due).held_at:
                 only_run(due).go_on(by=owner)
+                pauses += 1
             let_time_pass(due)
-        waiting = only_run(due).deliveries.exclude(status="accepted")
-        assert set(waiting.values_list("code", flat=True)) == {550}
+        run = only_run(due)
+        assert 1 <= pauses <= 2
+        assert_adds_up(run)
+        assert (run.status, run.accepted, run.rejected) == ("partial", 17, 3)
+
+    def test_letters_that_break_connections_do_not_stop_everybody(self, server, owner, settings):
+        """Tried before, they wait for their next try, and others find the server well."""
+        settings.MAILING_RETRY_DELAYS = [60, 600]
+        due = make_due(owner, 20)
+        for number in (3, 9, 15):
+            server.fail("data", CLOSE, to=f"c{number}@example.com")
+        dispatch.run_pass()
+        run = only_run(due)
+        assert run.accepted == 17
+        let_time_pass(due)
+        assert dispatch.run_pass().trouble
+        waiting = run.deliveries.filter(status="deferred")
+        assert waiting.count() == 3
+        soon = timezone.now() + timedelta(seconds=30)
+        assert not waiting.filter(next_try_at__lt=soon).exists()
+        assert set(waiting.values_list("tries", flat=True)) == {1}

@@ -12,7 +12,8 @@ from conftest import make_client, make_mailing, make_message
 from mailings import reasons, runs
 from mailings.delivery import dispatch, ledger
 from mailings.models import Attempt, Client, Delivery, Mailing, MailServer, Pace
-from mailings.tests.conftest import ledger_of, make_due, only_run
+from mailings.tests.conftest import ledger_of, let_time_pass, make_due, only_run
+from mailings.tests.servers import CLOSE, LATER
 
 
 class TestOpening:
@@ -68,6 +69,57 @@ class TestOpening:
         second = mailing.attempts.order_by("slot").last()
         assert (second.status, second.server_response) == ("failure", reasons.STILL_RUNNING)
         assert second.planned == 0
+
+    def test_retries_end_when_the_next_run_is_due(self, server, owner):
+        """A mailbox that is full for days costs nobody else a day's letter."""
+        mailing = make_due(owner, 3, periodicity="daily")
+        server.fail("rcpt", LATER, to="c1@example.com")
+        dispatch.run_pass()
+        first = only_run(mailing)
+        assert (first.status, first.accepted) == ("running", 2)
+        runs.open_due(mailing.starts_at + timedelta(days=1))
+        first.refresh_from_db()
+        assert (first.status, first.skipped) == ("partial", 1)
+        assert first.deliveries.get(status="skipped").response == reasons.NEXT_RUN
+        second = mailing.attempts.get(status="running")
+        assert second.planned == 3
+
+    def test_they_end_in_doubt_where_there_was_a_doubt(self, server, owner):
+        mailing = make_due(owner, 3, periodicity="daily")
+        server.fail("body", CLOSE, to="c1@example.com")
+        dispatch.run_pass()
+        first = only_run(mailing)
+        runs.open_due(mailing.starts_at + timedelta(days=1))
+        first.refresh_from_db()
+        assert (first.status, first.accepted, first.unknown) == ("partial", 2, 1)
+
+    def test_they_do_not_while_a_worker_has_one_in_hand(self, server, owner):
+        mailing = make_due(owner, 3, periodicity="daily")
+        server.fail("rcpt", LATER, to="c1@example.com")
+        dispatch.run_pass()
+        let_time_pass(mailing)
+        run, tomorrow = only_run(mailing), mailing.starts_at + timedelta(days=1)
+        chunk = ledger.take_chunk(run, "busy", timezone.now())
+        chunk.leased_until = tomorrow + timedelta(seconds=20)
+        chunk.save()
+        assert runs.open_due(tomorrow) == 0
+        assert only_run(mailing).status == "running"
+        ledger.release_chunk(chunk, tomorrow)
+        assert runs.open_due(tomorrow) == 1
+
+    @pytest.mark.parametrize("paused", [True, False])
+    def test_a_run_with_letters_to_be_sent_for_the_first_time_goes_on(self, owner, paused):
+        mailing = make_due(owner, 3, periodicity="daily")
+        now = timezone.now()
+        runs.open_due(now)
+        run = only_run(mailing)
+        rows = run.deliveries.all() if paused else run.deliveries.all()[:2]
+        Delivery.objects.filter(pk__in=rows.values("pk")).update(status="deferred", next_try_at=now)
+        Attempt.objects.update(held_at=now if paused else None)
+        runs.open_due(mailing.starts_at + timedelta(days=1))
+        run.refresh_from_db()
+        assert run.status == "running"
+        assert mailing.attempts.get(status="failure").server_response == reasons.STILL_RUNNING
 
     def test_window_that_passed_without_a_run_ends_the_mailing(self, server, owner):
         mailing = make_due(
