@@ -58,7 +58,7 @@ class HomePage(PublicPageMixin, Page):
     def pick_posts(self) -> list[BlogPage]:
         """Return three posts in the language of this page, others with every call."""
         posts = BlogPage.objects.among(BlogPage.list_pages().filter(locale=self.locale_id))
-        return BlogPage.objects.for_lists().load(posts.values_list("pk", flat=True).some(3))
+        return BlogPage.objects.for_lists().load(posts.some_keys(3))
 
 
 # --- What the numbers are made of; counting.py says how ------------------------------------------

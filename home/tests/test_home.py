@@ -75,17 +75,28 @@ class TestPosts:
     def test_every_post_has_its_turn(self):
         for n in range(6):
             make_post(f"Post {n}")
-        seen = {post.pk for _ in range(200) for post in BlogPage.objects.published().some(3)}
+        seen = {key for _ in range(200) for key in BlogPage.objects.published().some_keys(3)}
         assert len(seen) == 6
+
+    @pytest.mark.parametrize(
+        ("place", "expected"), [(0.0, "012"), (0.25, "123"), (0.5, "230"), (0.9, "012")]
+    )
+    def test_they_go_on_from_a_random_place(self, monkeypatch, place, expected):
+        posts = [make_post(f"Post {n}", shuffle=n / 5 + 0.1) for n in range(4)]
+        monkeypatch.setattr("blog.models.random_place", lambda: place)
+        with CaptureQueriesContext(connection) as queries:
+            found = BlogPage.objects.live().some_keys(3)
+        assert found == [posts[int(n)].pk for n in expected]
+        assert len(queries) == 1
 
     def test_picking_does_not_sort_all_of_them(self):
         """A place in an index is looked for, however many posts there are."""
         for n in range(4):
             make_post(f"Post {n}")
         with CaptureQueriesContext(connection) as queries:
-            BlogPage.objects.published().some(3)
+            BlogPage.objects.published().some_keys(3)
         assert "RANDOM" not in str(queries.captured_queries).upper()
-        assert '"blog_blogpage"."shuffle" >= ' in str(queries.captured_queries)
+        assert '"shuffle" >= ' in str(queries.captured_queries)
 
     def test_fewer_where_there_are_fewer(self, browser):
         make_post("Post 1")

@@ -186,8 +186,6 @@ class TestNumberOfQueries:
 
     def test_private_sections_are_asked_for_once(self, browser, monkeypatch):
         write_all(monkeypatch)
-        # Where few posts are left above a random place, home asks once more.
-        monkeypatch.setattr("blog.models.random_place", lambda: 0.0)
         secret = make_post("Secret", slug="secret")
         secret.create_alias(update_slug="repeated")
         PageViewRestriction.objects.create(page=secret, restriction_type="login")
