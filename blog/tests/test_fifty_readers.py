@@ -31,7 +31,7 @@ MAKE_POST = """
     result = post.pk
 """
 COUNT = """
-    from blog.counts import DailyViews
+    from blog.readings.models import DailyViews
     from blog.models import BlogPage
     from django.db.models import Sum
     days = DailyViews.objects.aggregate(n=Sum("views"))["n"] or 0

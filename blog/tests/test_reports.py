@@ -11,9 +11,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from blog import counts
-from blog.counts import DailyViews
 from blog.models import BlogPage
+from blog.readings.models import DailyViews, today
 from blog.reports import Period, draw
 from blog.tests.posts import make_post
 
@@ -23,7 +22,7 @@ ALL = "/admin/reports/views/"
 
 
 def add_views(post: BlogPage, views: int, days_ago: int = 0) -> None:
-    day = counts.today() - timedelta(days=days_ago)
+    day = today() - timedelta(days=days_ago)
     DailyViews.objects.create(post=post, day=day, views=views)
     BlogPage.objects.filter(pk=post.pk).update(view_count=views)
 
@@ -77,8 +76,8 @@ class TestPosts:
         add_views(post, 70, days_ago=40)
         desk = browser(editor)
         assert desk.get(ALL).context["object_list"][0].period_views == 5
-        start = counts.today() - timedelta(days=50)
-        end = counts.today() - timedelta(days=30)
+        start = today() - timedelta(days=50)
+        end = today() - timedelta(days=30)
         response = desk.get(ALL, {"day_from": start.isoformat(), "day_to": end.isoformat()})
         assert response.context["object_list"][0].period_views == 70
         assert response.context["chart"]["total"] == 70
