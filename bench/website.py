@@ -101,7 +101,7 @@ class Numbers:
     clients: int
     # Seconds in which one statement added them, and in which their changes were summed up.
     added_s: float
-    settled_s: float
+    summed_up_s: float
     queries: int
     milliseconds: float
     home_queries: int
@@ -250,7 +250,7 @@ def print_numbers(rows: list[Numbers]) -> None:
         + ["numbers, queries", "numbers, ms", "home, queries", "home, ms"]
     ]
     for row in rows:
-        times = [f"{row.added_s:.1f}", f"{row.settled_s:.1f}"]
+        times = [f"{row.added_s:.1f}", f"{row.summed_up_s:.1f}"]
         costs = [str(row.queries), f"{row.milliseconds:.2f}"]
         home = [str(row.home_queries), f"{row.home_milliseconds:.1f}"]
         lines.append([row.database, f"{row.clients:,}", *times, *costs, *home])
