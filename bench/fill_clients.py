@@ -1,6 +1,6 @@
-"""Fill a site with clients, fast, and say what its numbers cost: for bench/website.py.
+"""Fill a site with clients, fast, and say what its numbers cost: for bench/public_site.py.
 
-    python bench/clients.py 1000000
+    python bench/fill_clients.py 1000000
 
 makes one company have as many clients, by one statement, sums up what the triggers wrote down, and
 prints as JSON how many unique clients there are, how long that took (seconds), and what reading the
@@ -20,7 +20,7 @@ import django
 django.setup()
 
 from django.db import connection  # noqa: E402
-from measured import Count  # noqa: E402
+from measured_wsgi import Count  # noqa: E402
 
 from accounts.models import User  # noqa: E402
 from home.counting import read_totals, sum_up  # noqa: E402
