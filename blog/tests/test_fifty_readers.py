@@ -14,7 +14,8 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from mailings.tests.processes import Site, free_port, site, template, wait_for
+from bench.processes import free_port, wait_for
+from mailings.tests.processes import Site, site, template
 
 __all__ = ["site", "template"]
 

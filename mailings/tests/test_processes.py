@@ -11,15 +11,8 @@ from urllib.request import urlopen
 
 import pytest
 
-from mailings.tests.processes import (
-    Site,
-    family,
-    free_port,
-    kill_group,
-    site,
-    template,
-    wait_for,
-)
+from bench.processes import family, free_port, wait_for
+from mailings.tests.processes import Site, kill_group, site, template
 from mailings.tests.servers import HANG, ScriptedServer
 
 __all__ = ["site", "template"]
