@@ -250,7 +250,7 @@ def test_two_clusters_share_without_doubling(site, mail):
     ids=["switched off", "owner blocked", "window over", "everybody unsubscribed"],
 )
 def test_stop_in_the_middle_of_a_run(site, mail, stop):
-    """D7: after a stop only the letters on the wire arrive; no other letter is begun."""
+    """After a stop only the letters on the wire arrive; no other letter is begun."""
     site.make_due(200)
     brake = Brake(mail, after=50)
     command = site.start("mailing")
