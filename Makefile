@@ -22,7 +22,7 @@ bench-faults: .venv/runtime
 	$(PY) bench/faults.py
 
 bench-site: .venv/runtime
-	$(PY) bench/website.py
+	$(PY) bench/public_site.py
 
 lighthouse: .venv/runtime bench/node_modules/installed
 	$(PY) bench/lighthouse.py

@@ -66,11 +66,11 @@ def connect(url: str) -> Any:
     return connection
 
 
-def in_server(database: str) -> str:
+def url_of(database: str) -> str:
     return SERVER._replace(path=f"/{database}").geturl()
 
 
-def on_server(url: str, *statements: str) -> None:
+def run_sql(url: str, *statements: str) -> None:
     connection = connect(urlsplit(url)._replace(path="/postgres").geturl())
     for statement in statements:
         connection.cursor().execute(statement)
@@ -79,7 +79,7 @@ def on_server(url: str, *statements: str) -> None:
 
 def create_database(url: str) -> None:
     name = urlsplit(url).path[1:]
-    on_server(url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)', f'CREATE DATABASE "{name}"')
+    run_sql(url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)', f'CREATE DATABASE "{name}"')
 
 
 def fresh_database(database: str, folder: Path) -> str:
@@ -88,12 +88,12 @@ def fresh_database(database: str, folder: Path) -> str:
     if database == "sqlite":
         shutil.copy(template, folder / "db.sqlite3")
         return f"sqlite:///{folder / 'db.sqlite3'}"
-    on_server(
-        in_server(DATABASE),
+    run_sql(
+        url_of(DATABASE),
         f'DROP DATABASE IF EXISTS "{DATABASE}" WITH (FORCE)',
         f'CREATE DATABASE "{DATABASE}" TEMPLATE "{TEMPLATE}"',
     )
-    return in_server(DATABASE)
+    return url_of(DATABASE)
 
 
 @cache
@@ -102,10 +102,10 @@ def migrated(database: str) -> str:
     folder = Path(tempfile.mkdtemp(prefix="vestnik-bench-template-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     if database == "postgres":
-        create_database(in_server(TEMPLATE))
+        create_database(url_of(TEMPLATE))
         drops = [f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)' for name in (DATABASE, TEMPLATE)]
-        atexit.register(on_server, in_server(DATABASE), *drops)
-        manage(environment(folder, in_server(TEMPLATE)), "migrate", "-v0")
+        atexit.register(run_sql, url_of(DATABASE), *drops)
+        manage(environment(folder, url_of(TEMPLATE)), "migrate", "-v0")
         return TEMPLATE
     path = folder / "db.sqlite3"
     manage(environment(folder, f"sqlite:///{path}"), "migrate", "-v0")

@@ -28,7 +28,6 @@ PostgreSQL and Redis are started for this alone and stopped afterwards. Settings
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import random
 import sqlite3
@@ -38,9 +37,9 @@ from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, field
 
 import psycopg2
-from databases import BASE_DIR
 from harness import CONNECTIONS, WORKERS, Product, Run
 from processes import clean_up_on_sigterm, connected, in_session, kill
+from report import write_report
 from servers import Postgres, Receiver, Redis, Taken
 
 LETTERS = int(os.environ.get("BENCH_N", "50000"))
@@ -110,7 +109,7 @@ class Storm:
 
 
 @dataclass
-class Outcome:
+class FaultReport:
     """What came of it. Times in seconds."""
 
     database: str
@@ -166,7 +165,7 @@ class Outcome:
 # --- The run ----------------------------------------------------------------------------------
 
 
-def run(database: str) -> Outcome:
+def run(database: str) -> FaultReport:
     """Send the mailing through the storm; compare what arrived with the ledger."""
     services = start_services(database)
     cuts = [part for name, share in CUTS.items() for part in ("--cut", f"{name}={share}")]
@@ -178,22 +177,22 @@ def run(database: str) -> Outcome:
     storm = Storm(product, services)
     began = time.time()
     mailing_id, _due = product.save_mailing(in_doubt=DOUBT)
-    outcome = Outcome(database, SEED)
-    last = endure(product, storm, mailing_id, outcome)
+    report = FaultReport(database, SEED)
+    last = endure(product, storm, mailing_id, report)
     ended = time.time()
-    outcome.seconds = ended - began
-    outcome.orphans = len(storm.orphans(GRACE))
+    report.seconds = ended - began
+    report.orphans = len(storm.orphans(GRACE))
     kill(storm.orphans())
     if last:
-        compare(last, ledger_of(product, last), receiver, outcome)
-    note_faults(storm, receiver, outcome, ended)
-    if outcome.gave_up:
+        compare(last, ledger_of(product, last), receiver, report)
+    note_faults(storm, receiver, report, ended)
+    if report.gave_up:
         print(product.log.read_text()[-4000:])
     product.close()
     receiver.stop()
     for service in services.values():
         service.stop()
-    return outcome
+    return report
 
 
 def start_services(database: str) -> dict[str, Postgres | Redis]:
@@ -207,7 +206,7 @@ def start_services(database: str) -> dict[str, Postgres | Redis]:
     return {"PostgreSQL": Postgres(), "Redis": Redis()}
 
 
-def endure(product: Product, storm: Storm, mailing_id: int, outcome: Outcome) -> Run | None:
+def endure(product: Product, storm: Storm, mailing_id: int, report: FaultReport) -> Run | None:
     """Let the storm pass until the run is closed; return its last state."""
     end, looked, shown = time.monotonic() + LIMIT, 0.0, time.monotonic()
     last = None
@@ -226,7 +225,7 @@ def endure(product: Product, storm: Storm, mailing_id: int, outcome: Outcome) ->
         time.sleep(0.02)
     else:
         where = f"{product.server.taken:,} letters arrived, {storm.kills()} kills, {last}"
-        outcome.gave_up = f"given up after {LIMIT:.0f} s: {where}"
+        report.gave_up = f"given up after {LIMIT:.0f} s: {where}"
     return last
 
 
@@ -240,7 +239,7 @@ def ledger_of(product: Product, run: Run) -> dict[str, tuple[str, int]]:
 
 
 def compare(
-    run: Run, ledger: dict[str, tuple[str, int]], receiver: Receiver, outcome: Outcome
+    run: Run, ledger: dict[str, tuple[str, int]], receiver: Receiver, report: FaultReport
 ) -> None:
     """Hold the ledger against the mail server's log, letter by letter."""
     receiver.look()
@@ -251,20 +250,20 @@ def compare(
     doubled = [letters for letters in copies.values() if len(letters) > 1]
     marked = {email for email, (_status, doubts) in ledger.items() if doubts}
     for name in ("planned", "accepted", *FINAL):
-        setattr(outcome, name, getattr(run, name))
-    outcome.arrived = len(copies)
+        setattr(report, name, getattr(run, name))
+    report.arrived = len(copies)
     # Given up, what is still to be sent is not lost yet.
-    excused = (*FINAL, "planned", "deferred") if outcome.gave_up else FINAL
-    outcome.lost = sum(status not in excused for status in missing)
-    outcome.doubled = len(doubled)
-    outcome.in_doubt = len(marked)
-    outcome.unmarked = sum(letters[0].recipient not in marked for letters in doubled)
-    outcome.beyond = sum(was_read_before(letters, receiver.read) for letters in doubled)
-    outcome.other_ids = sum(len({each.message_id for each in letters}) > 1 for letters in doubled)
-    outcome.strangers = len(copies.keys() - ledger.keys())
-    outcome.reply_unread = len(receiver.letters) - len(receiver.read)
+    excused = (*FINAL, "planned", "deferred") if report.gave_up else FINAL
+    report.lost = sum(status not in excused for status in missing)
+    report.doubled = len(doubled)
+    report.in_doubt = len(marked)
+    report.unmarked = sum(letters[0].recipient not in marked for letters in doubled)
+    report.beyond = sum(was_read_before(letters, receiver.read) for letters in doubled)
+    report.other_ids = sum(len({each.message_id for each in letters}) > 1 for letters in doubled)
+    report.strangers = len(copies.keys() - ledger.keys())
+    report.reply_unread = len(receiver.letters) - len(receiver.read)
     counted = Counter(status for status, _doubts in ledger.values())
-    outcome.adds_up = (
+    report.adds_up = (
         run.status in ("success", "partial", "failure")
         and run.planned == len(ledger) == LETTERS
         and all(counted[name] == getattr(run, name) for name in ("accepted", *FINAL))
@@ -277,11 +276,11 @@ def was_read_before(letters: list[Taken], read: set[int]) -> bool:
     return any(letter.number in read for letter in sorted(letters)[:-1])
 
 
-def note_faults(storm: Storm, receiver: Receiver, outcome: Outcome, ended: float) -> None:
-    outcome.kills = storm.kills()
-    outcome.killed = {victim: storm.count(victim) for victim in VICTIMS}
-    outcome.restarts = {name: storm.count(f"{name} restarts") for name in storm.services}
-    outcome.cuts = {stage: receiver.cuts[stage] for stage in CUTS}
+def note_faults(storm: Storm, receiver: Receiver, report: FaultReport, ended: float) -> None:
+    report.kills = storm.kills()
+    report.killed = {victim: storm.count(victim) for victim in VICTIMS}
+    report.restarts = {name: storm.count(f"{name} restarts") for name in storm.services}
+    report.cuts = {stage: receiver.cuts[stage] for stage in CUTS}
     moments = [letter.time for letter in receiver.letters]
     if not moments:
         return
@@ -290,41 +289,41 @@ def note_faults(storm: Storm, receiver: Receiver, outcome: Outcome, ended: float
         default=(0.0, ended),
     )
     before = [what for moment, what in storm.happened if moment <= until]
-    outcome.standstill, outcome.standstill_after = gap, before[-1] if before else "nothing"
-    outcome.closed_after = ended - moments[-1]
+    report.standstill, report.standstill_after = gap, before[-1] if before else "nothing"
+    report.closed_after = ended - moments[-1]
 
 
 def describe(numbers: dict[str, int]) -> str:
     return ", ".join(f"{name} {number}" for name, number in numbers.items()) or "none"
 
 
-def print_outcome(outcome: Outcome) -> None:
-    """Print the outcome as a Markdown table, and the verdict below it."""
+def print_report(report: FaultReport) -> None:
+    """Print the report as a Markdown table, and the verdict below it."""
     sums = ("planned", "accepted", "rejected", "skipped", "unknown")
     lines = {
-        "database; seed; in doubt": f"{outcome.database}; {outcome.seed}; {DOUBT}",
-        "SIGKILLs": f"{outcome.kills}: {describe(outcome.killed)}",
-        "restarts": describe(outcome.restarts),
-        "connections cut at": describe(outcome.cuts),
-        "ledger": ", ".join(f"{name} {getattr(outcome, name):,}" for name in sums),
-        "recipients whose letter arrived": f"{outcome.arrived:,}",
-        "lost": outcome.lost,
-        "doubled": outcome.doubled,
-        "doubled beyond what was on the wire": outcome.beyond,
-        "in doubt, by the ledger; doubled and not in doubt": f"{outcome.in_doubt}; {outcome.unmarked}",
-        "doubled under another Message-ID": outcome.other_ids,
-        "arrived, reply perhaps not read": outcome.reply_unread,
-        f"processes left {GRACE} s after their cluster died": outcome.orphans,
-        "longest standstill": f"{outcome.standstill:.1f} s, after: {outcome.standstill_after}",
-        "closed after the last letter": f"{outcome.closed_after:.1f} s",
-        "whole run": f"{outcome.seconds:.0f} s",
+        "database; seed; in doubt": f"{report.database}; {report.seed}; {DOUBT}",
+        "SIGKILLs": f"{report.kills}: {describe(report.killed)}",
+        "restarts": describe(report.restarts),
+        "connections cut at": describe(report.cuts),
+        "ledger": ", ".join(f"{name} {getattr(report, name):,}" for name in sums),
+        "recipients whose letter arrived": f"{report.arrived:,}",
+        "lost": report.lost,
+        "doubled": report.doubled,
+        "doubled beyond what was on the wire": report.beyond,
+        "in doubt, by the ledger; doubled and not in doubt": f"{report.in_doubt}; {report.unmarked}",
+        "doubled under another Message-ID": report.other_ids,
+        "arrived, reply perhaps not read": report.reply_unread,
+        f"processes left {GRACE} s after their cluster died": report.orphans,
+        "longest standstill": f"{report.standstill:.1f} s, after: {report.standstill_after}",
+        "closed after the last letter": f"{report.closed_after:.1f} s",
+        "whole run": f"{report.seconds:.0f} s",
     }
     width = max(map(len, lines))
     print(f"\n| {'what':{width}} | {LETTERS:,} letters, {WORKERS} x {CONNECTIONS} connections |")
     print(f"|{'-' * (width + 2)}|---|")
     for name, value in lines.items():
         print(f"| {name:{width}} | {value} |")
-    problems = outcome.problems()
+    problems = report.problems()
     print("\n" + ("NOT MET: " + "; ".join(problems) if problems else "met: every letter is there."))
 
 
@@ -332,15 +331,13 @@ def main() -> None:
     clean_up_on_sigterm()
     default = "postgres" if Postgres.can_run() and Redis.can_run() else "sqlite"
     names = os.environ.get("BENCH_DATABASES", default).split()
-    outcomes = []
+    reports = []
     for name in names:
-        outcomes.append(run(name))
-        print_outcome(outcomes[-1])
-    report = BASE_DIR / "var" / "bench-faults.json"
-    report.parent.mkdir(exist_ok=True)
-    report.write_text(json.dumps([asdict(outcome) for outcome in outcomes], indent=1))
-    print(f"Written to {report.relative_to(BASE_DIR)}.")
-    sys.exit(any(outcome.problems() for outcome in outcomes))
+        reports.append(run(name))
+        print_report(reports[-1])
+    path = write_report("bench-faults", [asdict(report) for report in reports])
+    print(f"Written to {path}.")
+    sys.exit(any(report.problems() for report in reports))
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ SENTENCES = 1  # of the letter: so many that it comes to 4 to 5 KB, frame and he
 # Letters to @N@ clients c1@@DOMAIN@, c2@… of one company; every fourth may have another domain.
 PREPARE = """
 from django.db import connection
-from home.counting import settle
+from home.counting import sum_up
 user = User.objects.create_user(
     "@OWNER@@example.com", company="ООО «Ромашка»", letters_per_minute=@PER_MINUTE@)
 user.groups.add(Group.objects.get(name=USERS))
@@ -61,7 +61,7 @@ text = "<p>Dear {{ client.full_name }}, " + "the new harvest has come to our sho
 Message.objects.create(
     owner=user, subject="News for {{ client.full_name }}", body=[("heading", "News"), ("text", text)]
 )
-settle(3600)  # Or a worker would, in the middle of what is measured.
+sum_up(3600)  # Or a worker would, in the middle of what is measured.
 """
 
 START = """

@@ -16,14 +16,13 @@ import shutil
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from databases import BASE_DIR
 from harness import say
 from processes import clean_up_on_sigterm
-from webserver import WebServer
-from website import any_is_missed, print_table, verdict
+from report import any_is_missed, print_table, verdict, write_report
+from site_server import WebServer
 
 RUNS = int(os.environ.get("LIGHTHOUSE_RUNS", "3"))
 LANGUAGES = os.environ.get("LIGHTHOUSE_LANGUAGES", "ru en").split()
@@ -187,11 +186,8 @@ def main() -> None:
             print(f"{one.page}, {one.language}: {fault}")
     lines = verdicts(looks)
     print("", *lines, sep="\n")
-    report = Path(BASE_DIR / "var" / "lighthouse.json")
-    report.parent.mkdir(exist_ok=True)
     content = {"looks": [asdict(one) for one in looks], "verdicts": lines}
-    report.write_text(json.dumps(content, indent=1, ensure_ascii=False))
-    print(f"\nWritten to {report.relative_to(BASE_DIR)}.")
+    print(f"\nWritten to {write_report('lighthouse', content)}.")
     sys.exit(any_is_missed(lines))
 
 

@@ -23,7 +23,6 @@ DATABASE_URL and REDIS_URL name the servers; what is measured lives in databases
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import random
@@ -34,12 +33,13 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 
-from databases import BASE_DIR, databases, manage
+from databases import databases, manage
 from fair import fair_row
 from harness import CONNECTIONS, WORKERS, Product, Run, say
 from keeping import keeping_row
 from limits import domain_row, limit_rows
 from processes import clean_up_on_sigterm, connected, cpu_seconds, memory_mb, pids_named, wait_for
+from report import write_report
 from servers import Receiver, Sink, has_sink, rate_receiver
 from stop import sigterm_row, stop_rows
 from table import LETTER_SIZE, Row, print_tables, summaries, verdicts
@@ -406,8 +406,6 @@ def main() -> None:
         sys.exit(f"BENCH_ROWS: {' '.join(sorted(unknown))} is none of: {ALL_ROWS}")
     size, letter = measure_letter()
     notes, runs = notes_on(size, letter), []
-    report = BASE_DIR / "var" / "bench.json"
-    report.parent.mkdir(exist_ok=True)
     for number in range(1, RUNS + 1):
         rows = measure_all(size)
         runs.append({"rows": rows, "verdicts": verdicts(rows)})
@@ -416,11 +414,10 @@ def main() -> None:
         print_tables(rows)
         print(*notes, "", *runs[-1]["verdicts"], "", sep="\n", flush=True)
         content = [{**run, "rows": [asdict(row) for row in run["rows"]]} for run in runs]
-        text = json.dumps({"notes": notes, "runs": content}, indent=1, ensure_ascii=False)
-        report.write_text(text)
+        path = write_report("bench", {"notes": notes, "runs": content})
     if RUNS > 1:
         print(*summaries([run["verdicts"] for run in runs]), sep="\n")
-    print(f"\nWritten to {report.relative_to(BASE_DIR)}.")
+    print(f"\nWritten to {path}.")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from itertools import zip_longest
 
+from report import any_is_missed, print_table, verdict
+
 # What must be reached on two cores with everything on one machine.
 RATE, DJANGO, COST, GROWTH = 0.70, 12, 0.10, 0.85
 PEAK_MB, FLAT_MB = 120, 10
@@ -99,12 +101,7 @@ def _print_table(headings: dict[str, str], names: list[str], rows: list[dict]) -
     names = ["what", "letters", *names]
     cells = [[headings[name] for name in names]]
     cells += [[cell(name, row[name]) for name in names] for row in rows]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(names))]
-    for number, line in enumerate(cells):
-        print("| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |")
-        if number == 0:
-            print("|" + "|".join("-" * (w + 2) for w in widths) + "|")
-    print()
+    print_table(cells)
 
 
 def verdicts(rows: list[Row]) -> list[str]:
@@ -134,15 +131,14 @@ def summaries(runs: list[list[str]]) -> list[str]:
     by_place = zip_longest(*runs)  # A run may lack the last lines of others.
     targets = [[line for line in lines if line] for lines in by_place]
     return [
-        f"met in {sum(not line.endswith('NOT MET') for line in same)} of {len(runs)}:"
+        f"met in {sum(not any_is_missed([line]) for line in same)} of {len(runs)}:"
         f" {same[-1].rpartition(': ')[0]}"
         for same in targets
     ]
 
 
 def _line(row: Row, words: str, target: str, is_met: bool) -> str:
-    verdict = "met" if is_met else "NOT MET"
-    return f"{row.what}, {row.letters:,} letters: {words} (target {target}): {verdict}"
+    return verdict(f"{row.what}, {row.letters:,} letters", words, target, is_met)
 
 
 def _rate(row: Row) -> list[str]:

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import faults
 import load
-from faults import Outcome
+from faults import FaultReport
 from harness import Run
 from servers import Taken
 
@@ -46,9 +46,9 @@ def log_of(*recipients: int, read: tuple[int, ...] = ()) -> SimpleNamespace:
 def judge(log: SimpleNamespace, *, run: Run | None = None, **states: tuple[str, int]) -> list[str]:
     """Compare a log with a ledger of three accepted letters; return what must not be."""
     ledger = {f"c{n}@example.com": states.get(f"c{n}", ("accepted", 0)) for n in (1, 2, 3)}
-    outcome = Outcome("sqlite", 1)
-    faults.compare(run or make_run(), ledger, log, outcome)
-    return outcome.problems()
+    report = FaultReport("sqlite", 1)
+    faults.compare(run or make_run(), ledger, log, report)
+    return report.problems()
 
 
 def test_every_letter_once_is_well():

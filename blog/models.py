@@ -47,12 +47,12 @@ from wagtail.search import index
 
 from blog import feeds, search
 from blog.blocks import ArticleBlock
-from blog.counts import DailyViews, Reading, Salt
 from blog.forms import BlogPageForm
 from blog.loading import images_of, load_sizes
 from blog.paging import PostsByKey
-from blog.reading import collect_text, count_minutes
+from blog.readings.models import DailyViews, Reading, Salt
 from blog.snippets import Author, Category, Filed
+from blog.text import collect_text, count_minutes
 
 RELATED = 3
 LIKEST = ("-alike", "-published_on", "-pk")

@@ -25,8 +25,8 @@ from wagtail.admin.views.reports import ReportView
 from wagtail.admin.widgets.button import HeaderButton
 from wagtail.models import Locale
 
-from blog.counts import DailyViews, today
 from blog.models import BlogPage
+from blog.readings.models import DailyViews, today
 
 DAYS = 30  # that are shown where no others are asked for
 EARLIEST = datetime.date(2000, 1, 1)  # no view is older, and counting back from it works

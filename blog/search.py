@@ -19,7 +19,7 @@ from django.utils.safestring import SafeString, mark_safe
 from wagtail.search.models import IndexEntry
 
 from blog.paging import PostsByKey
-from blog.reading import collect_text
+from blog.text import collect_text
 
 if TYPE_CHECKING:
     from config.public_pages import PublicPageQuerySet

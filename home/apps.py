@@ -15,5 +15,5 @@ class HomeConfig(AppConfig):
         from home import counting
 
         page_changes.watch()
-        pre_migrate.connect(counting.pause, sender=self)
-        post_migrate.connect(counting.begin, sender=self)
+        pre_migrate.connect(counting.remove_triggers, sender=self)
+        post_migrate.connect(counting.install_triggers, sender=self)

@@ -1,7 +1,7 @@
 """How many mailings and clients there are, without counting them when somebody asks.
 
 Triggers of the database write every change of a client, a mailing or an owner into `Change`,
-whoever makes it and however many rows at once. `settle` sums the changes up into `Total`: the clock
+whoever makes it and however many rows at once. `sum_up` sums the changes up into `Total`: the clock
 of `qcluster` does so for a moment every ten seconds, and a worker every minute where that is not
 enough. Pages read the totals and some of the changes that wait, and write nothing. Nobody waits for
 a row that counts everything, and what it costs follows what changed, not what there is.
@@ -33,7 +33,7 @@ FEW = 500  # that a page reads along with the totals
 SECONDS = 10.0  # between two times that the clock sums up
 MOMENT = 0.2  # seconds that it does so; its other work is to look for mailings that are due
 
-_settled_at = float("-inf")
+_summed_up_at = float("-inf")
 
 # What there is when counting begins, as changes.
 FIRST_CHANGES = """
@@ -58,10 +58,10 @@ def read_totals() -> dict[str, int]:
     return {name: totals[name] for name in NAMES}
 
 
-def settle(seconds: float = 20) -> bool:
+def sum_up(seconds: float = 20) -> bool:
     """Sum up everything that changed, or as much as there is time for; return whether that was all."""
     end = time.monotonic() + seconds
-    while settle_step():
+    while sum_up_step():
         if time.monotonic() >= end:
             return False
     return True
@@ -72,25 +72,25 @@ def by_the_clock() -> None:
 
     What is more than a moment's work goes on the next second.
     """
-    global _settled_at
+    global _summed_up_at
     now = time.monotonic()
-    if now - _settled_at < SECONDS:
+    if now - _summed_up_at < SECONDS:
         return
-    _settled_at = now
+    _summed_up_at = now
     try:
-        if not settle(MOMENT):
-            _settled_at = float("-inf")
+        if not sum_up(MOMENT):
+            _summed_up_at = float("-inf")
     except Exception:
         # What was not summed up still waits.
         logger.warning("The numbers of the home page could not be summed up.", exc_info=True)
 
 
-def settle_step() -> bool:
+def sum_up_step() -> bool:
     """Sum up the oldest changes; return whether there were any."""
     if not Change.objects.exists():
         return False
     with transaction.atomic():
-        if not take_turn():
+        if not lock_totals():
             return False
         changes = list(Change.objects.order_by("pk")[:STEP])
         add_to_totals(changes)
@@ -98,13 +98,13 @@ def settle_step() -> bool:
     return bool(changes)
 
 
-def take_turn() -> bool:
-    """Be the only one to sum up; whoever comes meanwhile does without."""
+def lock_totals() -> bool:
+    """Be the only one to change the totals; return False at once where somebody else is."""
     Total.objects.bulk_create([Total(name=name) for name in NAMES], ignore_conflicts=True)
-    turn = Total.objects.filter(name=CLIENTS)
+    row = Total.objects.filter(name=CLIENTS)
     if connection.features.has_select_for_update_skip_locked:
-        turn = turn.select_for_update(skip_locked=True)
-    return turn.first() is not None
+        row = row.select_for_update(skip_locked=True)
+    return row.first() is not None
 
 
 def add_to_totals(changes: list[Change]) -> None:
@@ -179,7 +179,7 @@ def recount() -> dict[str, int]:
     active twice or not at all: neither transaction sees the other. Clients cannot go wrong so.
     """
     with transaction.atomic():
-        if not take_turn():
+        if not lock_totals():
             return {}  # Somebody sums up: the next night will do.
         before = dict(Total.objects.values_list("name", "value"))
         with connection.cursor() as cursor:
@@ -195,7 +195,7 @@ def recount() -> dict[str, int]:
 # --- When the database is made or changed -----------------------------------------------------
 
 
-def begin(**signal: Any) -> None:
+def install_triggers(**signal: Any) -> None:
     """Install the triggers where they are missing, and count what there is, once."""
     tables = connection.introspection.table_names()
     if Change._meta.db_table not in tables or are_installed():
@@ -206,11 +206,11 @@ def begin(**signal: Any) -> None:
             model.objects.all().delete()
         with connection.cursor() as cursor:
             cursor.execute(FIRST_CHANGES)
-    while settle_step():
+    while sum_up_step():
         pass
 
 
-def pause(plan: list[Any], **signal: Any) -> None:
-    """Take the triggers away while SQLite rebuilds tables, which it cannot do beside them."""
+def remove_triggers(plan: list[Any], **signal: Any) -> None:
+    """Remove the triggers while SQLite rebuilds tables, which it cannot do beside them."""
     if plan and connection.vendor == "sqlite":
         drop_triggers()

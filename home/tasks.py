@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from home.counting import recount, settle
+from home.counting import recount, sum_up
 
 
 def settle_numbers() -> None:
     """Sum up what is too much for the clock of `qcluster`; called every minute."""
-    settle()
+    sum_up()
 
 
 def recount_numbers() -> None:

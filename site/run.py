@@ -172,8 +172,8 @@ def main() -> int:
     port, var_dir = read_port("PORT", 8000), make_var_dir()
     site_url = env.web_address("SITE_URL", f"http://127.0.0.1:{port}")
     os.environ.update(VAR_DIR=str(var_dir), SITE_URL=site_url)
-    own_mail_server = bool(env.text("EMAIL_URL"))
-    if not own_mail_server:
+    has_mail_server = bool(env.text("EMAIL_URL"))
+    if not has_mail_server:
         smtp_port = read_port("SMTP_PORT", 2525)
         if smtp_port == port:
             fail(f"PORT and SMTP_PORT are both {port}.")
@@ -183,9 +183,9 @@ def main() -> int:
         start("manage.py", "runserver", "--noreload", f"127.0.0.1:{port}"),
         start("manage.py", "qcluster"),
     ]
-    if not own_mail_server:
+    if not has_mail_server:
         processes.append(start_mail_server(smtp_port, var_dir))
-    words = (port, site_url, not own_mail_server)
+    words = (port, site_url, not has_mail_server)
     threading.Thread(target=announce, args=words, daemon=True).start()
     return run_until_stopped(processes)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from django.utils import timezone
 
 from accounts.models import User
 
@@ -81,7 +82,14 @@ class TestProfile:
         assert (owner.first_name, owner.company, owner.language) == ("Olga", "Romashka", "")
 
     def test_everything_may_be_empty(self, browser, owner):
-        assert browser(owner).post(URL, dict.fromkeys(FORM, "")).status_code == 302
+        reader = browser(owner)
+        reader.post(URL, FORM)
+        assert reader.post(URL, dict.fromkeys(FORM, "")).status_code == 302
+        owner = User.objects.get(pk=owner.pk)
+        assert (owner.first_name, owner.last_name, owner.company) == ("", "", "")
+        assert not owner.phone
+        assert owner.language == ""
+        assert owner.zone == timezone.get_default_timezone()
 
 
 class TestOwnLocale:

@@ -7,13 +7,13 @@ import shutil
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
-from urllib.request import urlopen
 
 import pytest
 from django.utils import timezone
 
+from bench.processes import free_port, wait_for
 from home.examples.pictures import draw_picture
-from mailings.tests.processes import BASE_DIR, Site, free_port, site, template, wait_for
+from mailings.tests.processes import BASE_DIR, Site, answers, site, template
 
 __all__ = ["site", "template"]
 
@@ -87,14 +87,6 @@ def address(site: Site, blog: int) -> str:
     site.start("qcluster")
     wait_for(lambda: answers(f"{address}/healthz"), "the site and its worker are up")
     return address
-
-
-def answers(url: str) -> bool:
-    try:
-        with urlopen(url, timeout=5):
-            return True
-    except OSError:
-        return False
 
 
 @pytest.fixture

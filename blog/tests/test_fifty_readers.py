@@ -14,7 +14,8 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from mailings.tests.processes import Site, free_port, site, template, wait_for
+from bench.processes import free_port, wait_for
+from mailings.tests.processes import Site, site, template
 
 __all__ = ["site", "template"]
 
@@ -31,7 +32,7 @@ MAKE_POST = """
     result = post.pk
 """
 COUNT = """
-    from blog.counts import DailyViews
+    from blog.readings.models import DailyViews
     from blog.models import BlogPage
     from django.db.models import Sum
     days = DailyViews.objects.aggregate(n=Sum("views"))["n"] or 0

@@ -10,8 +10,8 @@ from django.utils import timezone
 from wagtail.images.models import Image
 from wagtail.models import Locale
 
-from blog.counts import DailyViews
 from blog.models import BlogIndexPage, BlogPage
+from blog.readings.models import DailyViews
 from blog.snippets import Author, Category, Filed
 from home.examples import texts_en, texts_ru
 from home.examples.pictures import draw_picture

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db
 
 
 def numbers() -> tuple[int, int, int]:
-    counting.settle()
+    counting.sum_up()
     totals = counting.read_totals()
     return totals["mailings"], totals["active"], totals["clients"]
 
@@ -96,7 +96,7 @@ class TestCost:
     def test_it_does_not_follow_the_tables(self, owner):
         """No statement reads clients or mailings, however many there are."""
         add_clients(owner, 300)
-        counting.settle()
+        counting.sum_up()
         with CaptureQueriesContext(connection) as queries:
             counting.read_totals()
         assert len(queries) == 2
@@ -117,19 +117,19 @@ class TestCost:
         monkeypatch.setattr(counting, "STEP", 10)
         add_clients(owner, 35)
         assert counting.read_totals()["clients"] == 10
-        counting.settle()
+        counting.sum_up()
         assert counting.read_totals()["clients"] == 35
 
     def test_what_is_summed_up_while_a_page_reads_counts_once(self, owner, monkeypatch):
         add_clients(owner, 5)
         sort_out = counting.sort_out
 
-        def settle_first(changes):
+        def sum_up_first(changes):
             monkeypatch.undo()
-            counting.settle()
+            counting.sum_up()
             return sort_out(changes)
 
-        monkeypatch.setattr(counting, "sort_out", settle_first)
+        monkeypatch.setattr(counting, "sort_out", sum_up_first)
         assert counting.read_totals()["clients"] == 0
         assert counting.read_totals()["clients"] == 5
 
@@ -139,7 +139,7 @@ class TestClock:
 
     @pytest.fixture(autouse=True)
     def time(self, monkeypatch):
-        monkeypatch.setattr(counting, "_settled_at", float("-inf"))
+        monkeypatch.setattr(counting, "_summed_up_at", float("-inf"))
         self.now = 1000.0
         monkeypatch.setattr(counting, "time", self)
 
@@ -156,13 +156,13 @@ class TestClock:
     def test_many_changes_hold_it_up_for_a_moment_only(self, owner, monkeypatch):
         """It has mailings to look for, and goes on the next second."""
         monkeypatch.setattr(counting, "STEP", 10)
-        step = counting.settle_step
+        step = counting.sum_up_step
 
         def slow_step() -> bool:
             self.now += counting.MOMENT
             return step()
 
-        monkeypatch.setattr(counting, "settle_step", slow_step)
+        monkeypatch.setattr(counting, "sum_up_step", slow_step)
         add_clients(owner, 35)
         for left in (25, 15):
             counting.by_the_clock()
@@ -172,7 +172,7 @@ class TestClock:
     def test_trouble_is_told_and_waits_for_the_next_time(self, owner, monkeypatch, caplog):
         make_client(owner)
         with monkeypatch.context() as patch:
-            patch.setattr(counting, "take_turn", lambda: 1 / 0)
+            patch.setattr(counting, "lock_totals", lambda: 1 / 0)
             counting.by_the_clock()
         assert "could not be summed up" in caplog.text
         self.now += counting.SECONDS
@@ -195,7 +195,7 @@ class TestNight:
 
     def test_what_nobody_has_summed_up_counts_once(self, owner):
         make_mailing(owner)
-        counting.settle()
+        counting.sum_up()
         make_mailing(owner)
         assert Change.objects.exists()
         assert counting.recount() == {}
@@ -220,14 +220,14 @@ class TestInstalling:
         make_mailing(owner)
         assert not are_installed()
         for _ in range(2):
-            counting.begin()
+            counting.install_triggers()
             assert numbers() == (1, 1, 1)
         make_client(owner, "anna@example.com")
         assert numbers() == (1, 1, 2)
 
     def test_migrations_of_sqlite_go_without_triggers(self):
         """SQLite cannot rebuild a table that triggers of others name."""
-        counting.pause(plan=[])
+        counting.remove_triggers(plan=[])
         assert are_installed()
-        counting.pause(plan=["something"])
+        counting.remove_triggers(plan=["something"])
         assert are_installed() == (connection.vendor != "sqlite")

@@ -7,38 +7,32 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import textwrap
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import pytest
+
+from bench.processes import family, wait_for
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 # Test processes beside this one (pytest-xdist) have databases of their own.
 TEMPLATE_NAME = f"vestnik_template_{os.getpid()}"
-PATIENCE = 60  # seconds until a condition that ought to come true is given up
 
 
-def wait_for(condition: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
-    """Return the first true value of `condition`; fail when it does not come."""
-    end = time.monotonic() + patience
-    while time.monotonic() < end:
-        if value := condition():
-            return value
-        time.sleep(0.05)
-    pytest.fail(f"waited {patience} s in vain: {what}")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return sock.getsockname()[1]
+def answers(url: str) -> bool:
+    """Return whether a page is there, and well."""
+    try:
+        with urlopen(url, timeout=5):
+            return True
+    except OSError:
+        return False
 
 
 @dataclass
@@ -170,15 +164,6 @@ def kill_group(process: subprocess.Popen) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     process.wait()
-
-
-def family(pid: int) -> list[int]:
-    """Return the process and all its descendants, the oldest first."""
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except FileNotFoundError:
-        return []
-    return [pid, *(member for child in children for member in family(int(child)))]
 
 
 @dataclass

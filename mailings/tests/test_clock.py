@@ -104,7 +104,7 @@ class TestSignOfLife:
 
 @pytest.mark.django_db
 def test_it_sums_up_the_numbers_of_the_home_page(clock, owner, monkeypatch):
-    monkeypatch.setattr(counting, "_settled_at", float("-inf"))
+    monkeypatch.setattr(counting, "_summed_up_at", float("-inf"))
     make_mailing(owner)
     clock.tick()
     assert not Change.objects.exists()

@@ -18,10 +18,11 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
+from bench.processes import wait_for
 from mailings.management.commands.mailing import Progress
 from mailings.models import Attempt
 from mailings.tests.conftest import make_due, only_run
-from mailings.tests.processes import BASE_DIR, Site, site, template, wait_for
+from mailings.tests.processes import BASE_DIR, Site, site, template
 from mailings.tests.servers import GOODBYE, LATER, ScriptedServer
 
 __all__ = ["site", "template"]

@@ -324,7 +324,7 @@ POLICY = b"550 5.7.1 Daily sending quota exceeded\r\n"
 
 
 class TestPolicyAndQuota:
-    """D6: a refusal for policy or quota is nobody's fault; the mailing waits, others go on."""
+    """A refusal for policy or quota is nobody's fault; the mailing waits, others go on."""
 
     def test_several_in_a_row_hold_the_mailing(self, server, owner, other):
         due = make_due(owner, 20)
@@ -496,7 +496,7 @@ class TestOthersGoOn:
 
 
 def test_ledger_adds_up_whatever_happens(owner, settings):
-    """D4: a run that meets every fault in turn still adds up, and nobody is left out."""
+    """A run that meets every fault in turn still adds up, and nobody is left out."""
     with ScriptedServer() as server:
         point_at(settings, server.url)
         settings.MAILING_RETRY_DELAYS = [60, 60, 60]

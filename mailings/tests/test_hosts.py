@@ -21,7 +21,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from mailings.tests.processes import BASE_DIR, Site, site, template, wait_for
+from bench.processes import wait_for
+from mailings.tests.processes import BASE_DIR, Site, site, template
 from mailings.tests.servers import ScriptedServer
 from mailings.tests.test_outages import Cable
 

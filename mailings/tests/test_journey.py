@@ -10,12 +10,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import pytest
 
-from mailings.tests.processes import BASE_DIR, Site, free_port, site, template, wait_for
+from bench.processes import free_port, wait_for
+from mailings.tests.processes import BASE_DIR, Site, answers, site, template
 
 __all__ = ["site", "template"]
 
@@ -27,14 +26,6 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(not CHROMIUM, reason="browser tests need a Chromium (apt install chromium)"),
 ]
-
-
-def answers(url: str) -> bool:
-    try:
-        with urlopen(url, timeout=5):
-            return True
-    except (URLError, OSError):
-        return False
 
 
 @pytest.fixture

@@ -19,7 +19,8 @@ from urllib.request import urlopen
 
 import pytest
 
-from mailings.tests.processes import Site, free_port, site, template, wait_for
+from bench.processes import free_port, wait_for
+from mailings.tests.processes import Site, site, template
 from mailings.tests.servers import ScriptedServer
 
 __all__ = ["site", "template"]

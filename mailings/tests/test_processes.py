@@ -11,15 +11,8 @@ from urllib.request import urlopen
 
 import pytest
 
-from mailings.tests.processes import (
-    Site,
-    family,
-    free_port,
-    kill_group,
-    site,
-    template,
-    wait_for,
-)
+from bench.processes import family, free_port, wait_for
+from mailings.tests.processes import Site, kill_group, site, template
 from mailings.tests.servers import HANG, ScriptedServer
 
 __all__ = ["site", "template"]
@@ -257,7 +250,7 @@ def test_two_clusters_share_without_doubling(site, mail):
     ids=["switched off", "owner blocked", "window over", "everybody unsubscribed"],
 )
 def test_stop_in_the_middle_of_a_run(site, mail, stop):
-    """D7: after a stop only the letters on the wire arrive; no other letter is begun."""
+    """After a stop only the letters on the wire arrive; no other letter is begun."""
     site.make_due(200)
     brake = Brake(mail, after=50)
     command = site.start("mailing")

@@ -1,4 +1,4 @@
-"""D4: a server that fails at random, people who stop and go on: every letter is accounted for."""
+"""A server that fails at random, people who stop and go on: every letter is accounted for."""
 
 from __future__ import annotations
 

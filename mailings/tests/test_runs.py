@@ -428,7 +428,7 @@ class TestOpeningInSteps:
 
 
 class TestStop:
-    """D7: consent is read again in the very statement that claims a recipient."""
+    """Consent is read again in the very statement that claims a recipient."""
 
     def chunk(self, due: Mailing):
         now = timezone.now()

@@ -14,13 +14,14 @@ from pathlib import Path
 import pytest
 from django.utils import timezone
 
+from bench.processes import family, wait_for
 from mailings import journal, reasons, rescue, runs
 from mailings.delivery import dispatch, hold, ledger
 from mailings.delivery.transport import Outcome, Result
 from mailings.models import Attempt, Chunk, Mailing, MailServer
 from mailings.smtp.protocol import Server
 from mailings.tests.conftest import ledger_of, make_due, only_run, point_at
-from mailings.tests.processes import Site, family, site, template, wait_for
+from mailings.tests.processes import Site, site, template
 from mailings.tests.servers import LATER, ScriptedServer
 
 __all__ = ["site", "template"]

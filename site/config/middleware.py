@@ -38,7 +38,7 @@ class PlainInputMiddleware:
     """Refuse what is too large (413) or of no known length, NUL and forms not in UTF-8 (400).
 
     PostgreSQL cannot store NUL in text, and Django reads undecodable bytes as replacement
-    letters, which would be stored in place of what was typed.
+    characters, which would be stored in place of what was typed.
     """
 
     def __init__(self, get_response: GetResponse) -> None:

@@ -111,7 +111,7 @@ class Place(NamedTuple):
     host: str
     path: str
     language: str  # at addresses where the reader's counts
-    number: str
+    page: str
 
     @property
     def name(self) -> str:
@@ -126,11 +126,11 @@ def find_place(request: HttpRequest) -> Place | None:
     path = request.path_info
     if first_part(path) in NEVER or is_somebodys(request):
         return None
-    number = request.GET.get("page") if request.META.get("QUERY_STRING") else None
-    if number is not None and not NUMBER.fullmatch(number):
+    page = request.GET.get("page") if request.META.get("QUERY_STRING") else None
+    if page is not None and not NUMBER.fullmatch(page):
         return None
     language = get_language_from_request(request) if path in DOORS else ""
-    return Place(request.scheme, request.META.get("HTTP_HOST", ""), path, language, number or "")
+    return Place(request.scheme, request.META.get("HTTP_HOST", ""), path, language, page or "")
 
 
 def is_somebodys(request: HttpRequest) -> bool:
@@ -199,13 +199,13 @@ class Store:
             self.variants.clear()
             self.rendered_at.clear()
 
-    def find(self, generation: str, place: str, number: int) -> Kept | None:
+    def find(self, generation: str, place_name: str, variant: int) -> Kept | None:
         """Return what is kept and not too old, of whatever process."""
-        kept = self.find_here(generation, place, number)
-        return kept or self.fetch(f"{generation}:{place}:{number}")
+        kept = self.find_here(generation, place_name, variant)
+        return kept or self.fetch(f"{generation}:{place_name}:{variant}")
 
-    def find_here(self, generation: str, place: str, number: int) -> Kept | None:
-        kept = self.pages.get(f"{generation}:{place}:{number}")
+    def find_here(self, generation: str, place_name: str, variant: int) -> Kept | None:
+        kept = self.pages.get(f"{generation}:{place_name}:{variant}")
         return kept if kept and kept.is_fresh else None
 
     def fetch(self, name: str) -> Kept | None:
@@ -229,11 +229,11 @@ class Store:
         self.put_here(name, kept)
         return kept
 
-    def put(self, generation: str, place: str, number: int, kept: Kept) -> None:
-        name = f"{generation}:{place}:{number}"
+    def put(self, generation: str, place_name: str, variant: int, kept: Kept) -> None:
+        name = f"{generation}:{place_name}:{variant}"
         self.put_here(name, kept)
         if kept.variants > 1:
-            self.rendered_at[place] = time.monotonic()
+            self.rendered_at[place_name] = time.monotonic()
         link = get_link()
         if link:
             content = pickle.dumps(kept)
@@ -275,11 +275,11 @@ class PageCacheMiddleware:
         if generation is None:
             return self.render(request, place)
         name = place.name
-        number = choose(request, generation, name)
-        kept = store.find(generation, name, number)
+        variant = choose(request, generation, name)
+        kept = store.find(generation, name, variant)
         if kept:
             return answer(request, kept)
-        return self.render(request, place, lambda kept: store.put(generation, name, number, kept))
+        return self.render(request, place, lambda kept: store.put(generation, name, variant, kept))
 
     def go_by(self, request: HttpRequest) -> HttpResponse:
         """Answer as if there were no store, and let nobody else keep the answer."""
@@ -296,7 +296,7 @@ class PageCacheMiddleware:
             response = self.go_by(request)
         terms = getattr(response, "terms", None)
         # The same page under many addresses would push others out.
-        is_known = terms is not None and not (place.number and "page" not in terms.reads)
+        is_known = terms is not None and not (place.page and "page" not in terms.reads)
         if not is_known or not is_plain(response):
             return self.compressor.process_response(request, response)
         kept = finish(place, response, terms)
@@ -317,26 +317,26 @@ def asking_for_all(request: HttpRequest) -> Iterator[None]:
             request.META["HTTP_ACCEPT_ENCODING"] = accepted
 
 
-def choose(request: HttpRequest, generation: str, place: str) -> int:
+def choose(request: HttpRequest, generation: str, place_name: str) -> int:
     """Return which variant of a place to show.
 
     Somebody who comes again (the browser says that a person goes there) gets another than they
     have; a program that asks whether its copy is good gets that copy, if it is.
     """
-    variants = store.variants.get(place, 1)
-    if variants == 1:
+    count = store.variants.get(place_name, 1)
+    if count == 1:
         return 0
-    numbers = range(variants)
-    fresh = {number: store.find_here(generation, place, number) for number in numbers}
+    variants = range(count)
+    fresh = {variant: store.find_here(generation, place_name, variant) for variant in variants}
     if tags := request.META.get("HTTP_IF_NONE_MATCH"):
-        theirs = [number for number in numbers if is_theirs(fresh[number], tags)]
+        theirs = [variant for variant in variants if is_theirs(fresh[variant], tags)]
         if theirs and request.META.get("HTTP_SEC_FETCH_MODE") != "navigate":
             return theirs[0]
-        numbers = [number for number in numbers if number not in theirs] or numbers
+        variants = [variant for variant in variants if variant not in theirs] or variants
     # One variant is rendered after the other: readers would wait for all of them at once.
-    ready = [number for number in numbers if fresh[number]]
-    is_pause = time.monotonic() - store.rendered_at.get(place, 0.0) < SECONDS / variants / 2
-    return random.choice(ready if ready and is_pause else numbers)
+    ready = [variant for variant in variants if fresh[variant]]
+    is_pause = time.monotonic() - store.rendered_at.get(place_name, 0.0) < SECONDS / count / 2
+    return random.choice(ready if ready and is_pause else variants)
 
 
 def is_theirs(kept: Kept | None, tags: str) -> bool:

@@ -13,7 +13,7 @@ from django.utils.translation import get_language
 from wagtail.models import Page, PageViewRestriction
 from wagtail.query import PageQuerySet
 
-from config import privacy, structured_data
+from config import private_sections, structured_data
 from config.addresses import absolute
 from config.page_cache import CachedPageMixin
 
@@ -21,14 +21,14 @@ from config.page_cache import CachedPageMixin
 class PublicPageQuerySet(PageQuerySet):
     def open_to_all(self) -> PageQuerySet:
         """Return what is in no private section, however many pages there are."""
-        return privacy.open_to_all(self)
+        return private_sections.open_to_all(self)
 
     def open_now(self) -> PageQuerySet:
         """Return, of few pages, what strangers may read at the moment in which they are read.
 
         What was found before, page by page or by a key, may have become private meanwhile.
         """
-        return self.live().filter(~Exists(privacy.restrictions()))
+        return self.live().filter(~Exists(private_sections.restrictions()))
 
 
 class PublicPageMixin(CachedPageMixin):
@@ -56,14 +56,15 @@ class PublicPageMixin(CachedPageMixin):
     def to_serve(cls) -> PageQuerySet:
         """Load with a page what is always shown of it."""
         pages = cls.objects.select_related("locale")
-        return pages.annotate(is_private=Exists(privacy.restrictions()))
+        return pages.annotate(is_private=Exists(private_sections.restrictions()))
 
     def get_view_restrictions(self) -> QuerySet[PageViewRestriction]:
         if any(page.alias_of_id for page in self.trail):
             return super().get_view_restrictions()  # Those of the source count.
         if getattr(self, "is_private", True):
+            ends = private_sections.ends_of_steps(self.path)
             return PageViewRestriction.objects.filter(
-                page__path__in=[self.path[:end] for end in privacy.ends_of_steps(self.path)]
+                page__path__in=[self.path[:end] for end in ends]
             )
         return PageViewRestriction.objects.none()
 

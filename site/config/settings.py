@@ -75,7 +75,7 @@ MIDDLEWARE = [
     "django.middleware.gzip.GZipMiddleware",
     "config.middleware.OutageMiddleware",
     "config.middleware.PlainInputMiddleware",
-    "config.privacy.PrivateSectionsMiddleware",
+    "config.private_sections.PrivateSectionsMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "config.language.LanguageMiddleware",
     "django.middleware.common.CommonMiddleware",

@@ -15,7 +15,7 @@ from wagtail.models import Page, Site
 
 from config.addresses import absolute
 from config.page_cache import keep
-from config.privacy import open_to_all, restrictions
+from config.private_sections import open_to_all, restrictions
 
 # Kept from search engines: what is somebody's own, and pages made of what was typed.
 CLOSED = ["/admin/", "/dashboard/", "/u/", "/i18n/", "/blog/search/", "/*/blog/search/"]

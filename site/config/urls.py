@@ -13,7 +13,7 @@ from wagtail.admin.auth import require_admin_access
 from wagtail.documents import urls as wagtaildocs_urls
 
 from accounts.views import AdminAccountView
-from blog.readers import count_reading
+from blog.readings.request import note_reading
 from config.health import healthz
 from config.language import in_languages, switch_language
 from config.sitemaps import robots_txt, sitemap_xml
@@ -45,7 +45,7 @@ urlpatterns = [
     path("u/<str:token>/", public.UnsubscribeView.as_view(), name="unsubscribe"),
     path("u/<str:token>/again/", public.ResubscribeView.as_view(), name="resubscribe"),
     # No more digits than a key has.
-    re_path(r"^read/(?P<pk>[0-9]{1,9})/$", count_reading, name="count_reading"),
+    re_path(r"^read/(?P<pk>[0-9]{1,9})/$", note_reading, name="count_reading"),
     # Pictures of letters and pages: re-encoded by us or uploaded by editors, nothing secret.
     # A file that changes gets another name.
     re_path(

@@ -25,7 +25,7 @@ from django.utils import timezone
 from django_q.cluster import Cluster
 from django_q.management.commands.qcluster import Command as QClusterCommand
 
-from blog import settling
+from blog.readings import timer as settling
 from home import counting
 from mailings import rescue, runs, tasks
 from mailings.models import Host

@@ -18,7 +18,7 @@ from config.page_cache import store
 from config.tests.pages import INTERFACE, STRANGERS, USERS, Visits
 from config.tests.windows import NEEDS_CHROMIUM, Window, chromium, publish_everything, window
 from conftest import PASSWORD
-from home.counting import settle
+from home.counting import sum_up
 from home.examples.posts import POSTS
 
 __all__ = ["chromium", "window"]
@@ -68,7 +68,7 @@ def test_every_page(language, window, browser, rf, settings, monkeypatch):
     album.visit(stranger, f"{prefix}blog/", "blog-empty")
 
     call_command("seed", verbosity=0)
-    settle()
+    sum_up()
     publish_everything(language)
     store.clear()  # Nothing is committed here, and that would do it.
     first = POSTS[language][0]

@@ -560,10 +560,10 @@ class TestHeaders:
             assert browser().get(page)["Cache-Control"] == "public, no-cache"
 
     def test_old_numbers_together_are_younger_than_a_minute(self):
-        from blog import settling
+        from blog.readings import timer
         from home import counting
 
-        for seconds in (settling.SECONDS, counting.SECONDS):
+        for seconds in (timer.SECONDS, counting.SECONDS):
             assert seconds + page_cache.SECONDS + page_cache.CDN_SECONDS < 60
 
 

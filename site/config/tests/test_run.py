@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from mailings.tests.processes import BASE_DIR, family, free_port, kill_group, wait_for
+from bench.processes import family, free_port, wait_for
+from mailings.tests.processes import BASE_DIR, kill_group
 
 PATIENCE = 120  # a new database takes a while where many tests run
 

@@ -28,10 +28,11 @@ import subprocess
 import sys
 from dataclasses import asdict, dataclass
 
-from databases import BASE_DIR, databases
+from databases import databases
 from harness import say
 from processes import clean_up_on_sigterm, cpu_seconds
-from webserver import WORKERS, WebServer
+from report import any_is_missed, print_table, verdict, write_report
+from site_server import WORKERS, WebServer
 
 POSTS = int(os.environ.get("BENCH_POSTS", "10000"))
 CLIENTS = int(os.environ.get("BENCH_CLIENTS", "1000000"))
@@ -101,7 +102,7 @@ class Numbers:
     clients: int
     # Seconds in which one statement added them, and in which their changes were summed up.
     added_s: float
-    settled_s: float
+    summed_up_s: float
     queries: int
     milliseconds: float
     home_queries: int
@@ -176,7 +177,7 @@ def measure_cached(server: WebServer, database: str) -> list[Rate]:
 
 
 def measure_uncached(server: WebServer, database: str) -> list[Cost]:
-    server.start("measured")
+    server.start("measured_wsgi")
     rows = []
     for page, path in UNCACHED.items():
         say(f"{database}: {page}, uncached")
@@ -211,8 +212,8 @@ def measure_numbers(server: WebServer, database: str) -> list[Numbers]:
     rows = []
     for clients in (FEW_CLIENTS, CLIENTS):
         say(f"{database}: {clients:,} clients")
-        found = json.loads(server.run("bench/clients.py", str(clients)))
-        server.start("measured")
+        found = json.loads(server.run("bench/fill_clients.py", str(clients)))
+        server.start("measured_wsgi")
         home_queries, times = ask_uncached(server, "/")
         server.stop()
         home = {"home_queries": home_queries, "home_milliseconds": statistics.median(times)}
@@ -250,29 +251,11 @@ def print_numbers(rows: list[Numbers]) -> None:
         + ["numbers, queries", "numbers, ms", "home, queries", "home, ms"]
     ]
     for row in rows:
-        times = [f"{row.added_s:.1f}", f"{row.settled_s:.1f}"]
+        times = [f"{row.added_s:.1f}", f"{row.summed_up_s:.1f}"]
         costs = [str(row.queries), f"{row.milliseconds:.2f}"]
         home = [str(row.home_queries), f"{row.home_milliseconds:.1f}"]
         lines.append([row.database, f"{row.clients:,}", *times, *costs, *home])
     print_table(lines)
-
-
-def print_table(lines: list[list[str]]) -> None:
-    """Print lines of cells as Markdown; the first one is the heading."""
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    for number, line in enumerate(lines):
-        print("| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |")
-        if number == 0:
-            print("|" + "|".join("-" * (w + 2) for w in widths) + "|")
-    print()
-
-
-def verdict(what: str, words: str, target: str, is_met: bool) -> str:
-    return f"{what}: {words} (target {target}): {'met' if is_met else 'NOT MET'}"
-
-
-def any_is_missed(verdicts: list[str]) -> bool:
-    return any(line.endswith("NOT MET") for line in verdicts)
 
 
 def verdicts(rates: list[Rate], costs: list[Cost], numbers: list[Numbers]) -> list[str]:
@@ -327,8 +310,6 @@ def main() -> None:
     print_costs(costs)
     print_numbers(numbers)
     print(*notes, "", *lines, sep="\n")
-    report = BASE_DIR / "var" / "bench-site.json"
-    report.parent.mkdir(exist_ok=True)
     content = {
         "notes": notes,
         "cached": [asdict(row) for row in rates],
@@ -336,8 +317,7 @@ def main() -> None:
         "numbers": [asdict(row) for row in numbers],
         "verdicts": lines,
     }
-    report.write_text(json.dumps(content, indent=1, ensure_ascii=False))
-    print(f"\nWritten to {report.relative_to(BASE_DIR)}.")
+    print(f"\nWritten to {write_report('bench-site', content)}.")
     sys.exit(any_is_missed(lines))
 
 

@@ -49,7 +49,7 @@ class PrivateSectionsMiddleware:
 
 
 def open_to_all(pages: QuerySet[Page]) -> Any:
-    """Leave those out that lie in a private section, by the first letters of their paths.
+    """Leave those out that lie in a private section, by the first characters of their paths.
 
     This asks for the sections at once. Where there is none, the query is as it was.
     """

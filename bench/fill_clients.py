@@ -1,6 +1,6 @@
-"""Fill a site with clients, fast, and say what its numbers cost: for bench/website.py.
+"""Fill a site with clients, fast, and say what its numbers cost: for bench/public_site.py.
 
-    python bench/clients.py 1000000
+    python bench/fill_clients.py 1000000
 
 makes one company have as many clients, by one statement, sums up what the triggers wrote down, and
 prints as JSON how many unique clients there are, how long that took (seconds), and what reading the
@@ -20,10 +20,10 @@ import django
 django.setup()
 
 from django.db import connection  # noqa: E402
-from measured import Count  # noqa: E402
+from measured_wsgi import Count  # noqa: E402
 
 from accounts.models import User  # noqa: E402
-from home.counting import read_totals, settle  # noqa: E402
+from home.counting import read_totals, sum_up  # noqa: E402
 from mailings.models import Client  # noqa: E402
 
 READS = 200
@@ -71,12 +71,12 @@ def main() -> None:
     began = time.perf_counter()
     add_clients(int(sys.argv[1]))
     added = time.perf_counter()
-    settle(HOUR)
-    settled = time.perf_counter()
+    sum_up(HOUR)
+    summed_up = time.perf_counter()
     with connection.cursor() as cursor:
         # As autovacuum would, a minute later.
         cursor.execute("ANALYZE" if connection.vendor == "sqlite" else "VACUUM ANALYZE")
-    seconds = {"added_s": added - began, "settled_s": settled - added}
+    seconds = {"added_s": added - began, "summed_up_s": summed_up - added}
     print(json.dumps({**measure_reading(), **seconds}))
 
 

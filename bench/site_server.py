@@ -1,4 +1,4 @@
-"""The production server of the site on a database of its own: for website.py and lighthouse.py."""
+"""The production server of the site, its database its own: for public_site.py and lighthouse.py."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from databases import (
     BASE_DIR,
     create_database,
     environment,
-    in_server,
     manage,
-    on_server,
     redis_of,
+    run_sql,
+    url_of,
 )
 from processes import family, free_port, kill, wait_for
 
@@ -49,10 +49,10 @@ class WebServer:
         """Make an empty database; return its URL. It is gone when this process ends."""
         if database == "sqlite":
             return f"sqlite:///{self.folder / 'db.sqlite3'}"
-        url = in_server(DATABASE)
+        url = url_of(DATABASE)
         create_database(url)
         drop = f'DROP DATABASE IF EXISTS "{DATABASE}" WITH (FORCE)'
-        atexit.register(on_server, url, drop)
+        atexit.register(run_sql, url, drop)
         return url
 
     @property
@@ -63,7 +63,7 @@ class WebServer:
         """Add the example data, and as many posts."""
         manage(self.env, "seed")
         if posts:
-            self.run("bench/posts.py", str(posts))
+            self.run("bench/fill_posts.py", str(posts))
 
     def run(self, *command: str) -> str:
         """Run a script of ours on this site; return what it prints."""

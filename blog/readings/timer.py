@@ -14,7 +14,7 @@ import time
 from django.conf import settings
 from django.db import connections
 
-from blog.counts import settle
+from blog.readings.settle import settle
 
 logger = logging.getLogger("vestnik.web")
 

@@ -11,7 +11,7 @@ from blog.models import BlogPage
 from blog.paging import PostsByKey
 from blog.tests.posts import get_blog, make_post
 from blog.tests.test_filing import file_post, make_author, make_category
-from config import generations, privacy
+from config import generations, private_sections
 
 pytestmark = pytest.mark.django_db
 
@@ -99,7 +99,7 @@ class TestPlaces:
 
     def test_more_private_posts_than_a_condition_has_parts(self, secret, naming, monkeypatch):
         sections = {f"{number:012}" for number in range(2000)}
-        monkeypatch.setattr(privacy, "read_sections", lambda: sections | {secret.path})
+        monkeypatch.setattr(private_sections, "read_sections", lambda: sections | {secret.path})
         assert naming("secret") == []
         assert naming("open") == ADDRESSES
 
@@ -126,10 +126,10 @@ def test_private_blog_is_no_translation(browser):
 
 def test_each_request_asks_once_unless_it_changes_something(rf, django_assert_num_queries):
     def ask_twice(request):
-        privacy.private_sections()
-        return privacy.private_sections()
+        private_sections.private_sections()
+        return private_sections.private_sections()
 
-    site = privacy.PrivateSectionsMiddleware(ask_twice)
+    site = private_sections.PrivateSectionsMiddleware(ask_twice)
     for request, number in ((rf.get("/"), 1), (rf.post("/"), 2), (rf.head("/"), 1)):
         with django_assert_num_queries(number):
             site(request)

@@ -1,6 +1,6 @@
 """Fill a site with many posts, fast: copies of the example posts, by statements for many rows.
 
-    python bench/posts.py 10000
+    python bench/fill_posts.py 10000
 
 adds as many posts to the blog in LANGUAGE_CODE, each with an image, an author, a category, tags and
 its place in the search index. The environment says which site (see `databases.environment`). Posts share the

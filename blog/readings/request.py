@@ -26,8 +26,9 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 from wagtail.admin.auth import user_has_any_page_permission
 
-from blog import pending, settling
-from blog.counts import Line, Salt, today
+from blog.readings import timer, waiting
+from blog.readings.models import Salt, today
+from blog.readings.settle import Line
 
 logger = logging.getLogger("vestnik.web")
 
@@ -47,8 +48,8 @@ POINT = bytes.fromhex(
 @csrf_exempt
 @never_cache
 @require_http_methods(["GET", "POST"])
-def count_reading(request: HttpRequest, pk: int) -> HttpResponse:
-    """Count that the sender reads this post, unless it is none of those who count."""
+def note_reading(request: HttpRequest, pk: int) -> HttpResponse:
+    """Keep a line saying that the sender reads this post, if it is one of those who count."""
     if request.META.get("CONTENT_LENGTH") not in {None, "", "0"}:
         return HttpResponse(status=413)
     if request.method == "GET" and not is_from_here(request):
@@ -56,11 +57,11 @@ def count_reading(request: HttpRequest, pk: int) -> HttpResponse:
     address = find_address(request)
     if address and is_reader(request) and not floods.is_over(address):
         try:
-            pending.add(str(describe(address, request.headers["User-Agent"], pk)))
+            waiting.add(str(describe(address, request.headers["User-Agent"], pk)))
         except OSError as error:
             logger.error("A reading could not be kept: %s", error)
             return HttpResponse(status=503)
-        settling.soon()
+        timer.soon()
     if request.method == "GET":
         return HttpResponse(POINT, content_type="image/gif")
     return HttpResponse(status=204)

@@ -1,4 +1,4 @@
-"""The site as gunicorn serves it, saying in a header what each answer cost: for bench/website.py.
+"""The site as gunicorn serves it, each answer with its cost in a header: for bench/public_site.py.
 
 `Server-Timing: site;dur=12.3, queries;desc=9`: milliseconds from the request to the last byte of the
 answer, and queries. With `X-Uncached` in the request, everything that is cached is forgotten before.

@@ -1,8 +1,7 @@
-"""Views of posts: who read what today, and how many readings a post had on each day.
+"""How readings become views: what waits (`waiting.py`) is moved into the tables.
 
-`settle` moves what waits (`pending.py`) into the tables. To settle the same lines again changes
-nothing: only rows that the database did not have yet are added to the sums, in the transaction
-that adds them.
+To settle the same lines again changes nothing: only rows that the database did not have yet are
+added to the sums, in the transaction that adds them.
 """
 
 from __future__ import annotations
@@ -14,12 +13,12 @@ from datetime import date, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from django.db import connection, models, transaction
+from django.db import connection, transaction
 from django.db.models import Count, F
-from django.utils import timezone
-from django.utils.translation import gettext_lazy as _
 
-from blog import pending
+from blog.models import BlogPage
+from blog.readings import waiting
+from blog.readings.models import DailyViews, Reading, Salt, today
 
 logger = logging.getLogger("vestnik.web")
 
@@ -28,62 +27,6 @@ MOST_OF_A_NETWORK = 200
 # A line that waited longer than a day is dropped: its row may have been deleted meanwhile. Rows
 # are kept a day longer than lines are taken, so that the two never meet at midnight.
 LINES_LIVE, ROWS_LIVE = timedelta(days=1), timedelta(days=2)
-
-
-class Salt(models.Model):
-    """What the visitors of a day are hashed with; nobody has it when the day is over."""
-
-    day = models.DateField(primary_key=True)
-    value = models.BinaryField(max_length=32)
-
-    def __str__(self) -> str:
-        return f"{self.day}"
-
-
-class Reading(models.Model):
-    """That somebody read a post on a day; both keys are digests, see `readers.py`."""
-
-    day = models.DateField()
-    post = models.ForeignKey("blog.BlogPage", on_delete=models.CASCADE, related_name="+")
-    visitor = models.UUIDField()
-    network = models.UUIDField()
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["day", "post", "visitor"], name="one_view_a_day"),
-        ]
-        indexes = [
-            # How many of a network there are already, while settling.
-            models.Index(fields=["day", "post", "network"], name="readings_of_network"),
-        ]
-
-    def __str__(self) -> str:
-        return "reading"
-
-
-class DailyViews(models.Model):
-    """How many people read a post on a day."""
-
-    post = models.ForeignKey("blog.BlogPage", on_delete=models.CASCADE, related_name="daily_views")
-    day = models.DateField(_("day"))
-    views = models.PositiveIntegerField(_("views"), default=0)
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["post", "day"], name="one_sum_a_day"),
-        ]
-        indexes = [
-            # The report of all posts: from a day to a day.
-            models.Index(fields=["day"], name="views_by_day"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.day}: {self.views}"
-
-
-def today() -> date:
-    """Return the day in TIME_ZONE, whatever the zone of the person who asks."""
-    return timezone.localdate(timezone=timezone.get_default_timezone())
 
 
 # --- Lines ------------------------------------------------------------------------------------
@@ -117,7 +60,7 @@ class Line(NamedTuple):
 def settle() -> int:
     """Count what waits; return how many views that made. Delete what its day outlived."""
     made = 0
-    for batch in pending.take():
+    for batch in waiting.take():
         for texts in batch:
             made += settle_lines([line for line in map(Line.parse, texts) if line])
     forget_old()
@@ -156,8 +99,6 @@ def lock_posts(ids: set[int]) -> set[int]:
     Their rows are locked, in one order for all: no post goes meanwhile, and who settles
     the same post elsewhere waits.
     """
-    from blog.models import BlogPage  # It has a table here.
-
     posts = BlogPage.objects.filter(pk__in=ids, first_published_at__isnull=False)
     return set(posts.select_for_update(of=("self",)).order_by("pk").values_list("pk", flat=True))
 
@@ -215,8 +156,6 @@ def add_to_days(new: Counter[tuple[date, int]]) -> None:
 
 
 def add_to_posts(new: Counter[tuple[date, int]]) -> None:
-    from blog.models import BlogPage
-
     sums: Counter[int] = Counter()
     for (_day, post), number in new.items():
         sums[post] += number

@@ -13,9 +13,10 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from wagtail.users.models import UserProfile
 
-from blog import counts, pending, readers
-from blog.counts import DailyViews, Line, Reading, Salt
 from blog.models import BlogPage
+from blog.readings import request, settle, waiting
+from blog.readings.models import DailyViews, Reading, Salt, today
+from blog.readings.settle import Line
 from blog.tests.posts import make_post
 
 pytestmark = pytest.mark.django_db
@@ -28,10 +29,10 @@ SAME = {"Sec-Fetch-Site": "same-origin"}
 def nothing_waits(settings, tmp_path, monkeypatch):
     """Begin with nothing that waits, no salt of another test and no flood."""
     settings.VAR_DIR = tmp_path
-    if link := pending.get_link():
+    if link := waiting.get_link():
         link.client.flushdb()
-    monkeypatch.setattr(readers, "_salt", {})
-    monkeypatch.setattr(readers, "floods", readers.Floods())
+    monkeypatch.setattr(request, "_salt", {})
+    monkeypatch.setattr(request, "floods", request.Floods())
 
 
 def read(post: BlogPage | int, reader: Browser, agent: str = AGENT, **headers: str) -> int:
@@ -43,7 +44,7 @@ def read(post: BlogPage | int, reader: Browser, agent: str = AGENT, **headers: s
 
 
 def count(post: BlogPage) -> int:
-    counts.settle()
+    settle.settle()
     return BlogPage.objects.get(pk=post.pk).view_count
 
 
@@ -68,8 +69,8 @@ class TestOneView:
         post = make_post()
         read(post, browser())
         assert count(post) == 1
-        tomorrow = counts.today() + timedelta(days=1)
-        for module in (counts, readers):
+        tomorrow = today() + timedelta(days=1)
+        for module in (settle, request):
             monkeypatch.setattr(module, "today", lambda: tomorrow)
         read(post, browser())
         assert count(post) == 2
@@ -83,7 +84,7 @@ class TestOneView:
         post = make_post()
         read(post, browser(owner))
         assert count(post) == 1
-        assert DailyViews.objects.get().day == counts.today()
+        assert DailyViews.objects.get().day == today()
 
     def test_visitor_behind_a_proxy(self, browser, settings):
         """The address is the one that TRUSTED_PROXIES proxies vouch for, no other."""
@@ -214,8 +215,8 @@ class TestPage:
 class TestPrivacy:
     def test_nothing_kept_tells_who_it_was(self, browser):
         read(make_post(), browser(REMOTE_ADDR="192.0.2.1"))
-        lines = [line for batch in pending.take() for step in batch for line in step]
-        counts.settle_lines([Line.parse(line) for line in lines])
+        lines = [line for batch in waiting.take() for step in batch for line in step]
+        settle.settle_lines([Line.parse(line) for line in lines])
         kept = json.dumps([lines, *Reading.objects.values()], default=str)
         assert len(lines) == 1
         assert "192.0.2" not in kept
@@ -224,33 +225,33 @@ class TestPrivacy:
     def test_posts_of_one_visitor_cannot_be_joined(self, browser):
         for title in ("One", "Two"):
             read(make_post(title), browser())
-        counts.settle()
+        settle.settle()
         assert len({row.visitor for row in Reading.objects.all()}) == 2
         assert len({row.network for row in Reading.objects.all()}) == 2
 
     def test_salt_is_shared_by_processes_and_goes_with_its_day(self, browser, monkeypatch):
         post = make_post()
         read(post, browser())
-        monkeypatch.setattr(readers, "_salt", {})  # As in another process.
+        monkeypatch.setattr(request, "_salt", {})  # As in another process.
         read(post, browser())
         assert count(post) == 1
-        tomorrow = counts.today() + timedelta(days=1)
-        monkeypatch.setattr(counts, "today", lambda: tomorrow)
-        counts.settle()
+        tomorrow = today() + timedelta(days=1)
+        monkeypatch.setattr(settle, "today", lambda: tomorrow)
+        settle.settle()
         assert not Salt.objects.exists()
 
     def test_copy_of_the_database_is_not_enough(self):
         """Whoever has the salt lacks the secret key."""
-        salt = readers.read_salt(counts.today())
-        assert readers.make_key(salt) != salt
+        salt = request.read_salt(today())
+        assert request.make_key(salt) != salt
 
     def test_rows_go_and_sums_stay(self, browser, monkeypatch):
         post = make_post()
         read(post, browser())
-        counts.settle()
-        later = counts.today() + timedelta(days=3)
-        monkeypatch.setattr(counts, "today", lambda: later)
-        counts.settle()
+        settle.settle()
+        later = today() + timedelta(days=3)
+        monkeypatch.setattr(settle, "today", lambda: later)
+        settle.settle()
         assert not Reading.objects.exists()
         assert DailyViews.objects.get().views == count(post) == 1
 
@@ -265,31 +266,31 @@ class TestBounds:
 
     def test_posts_that_there_are_not(self, browser):
         assert read(999_999_999, browser()) == 204
-        assert counts.settle() == 0
+        assert settle.settle() == 0
         assert browser().post("/read/99999999999999999999/").status_code == 404
 
     def test_draft_that_nobody_ever_saw(self, browser):
         post = make_post()
         BlogPage.objects.filter(pk=post.pk).update(first_published_at=None)
         read(post, browser())
-        assert counts.settle() == 0
+        assert settle.settle() == 0
 
     def test_other_page_is_no_post(self, browser):
         assert read(make_post().get_parent().pk, browser()) == 204
-        assert counts.settle() == 0
+        assert settle.settle() == 0
 
     def test_changing_agents_from_one_address(self, browser, monkeypatch):
-        monkeypatch.setattr(counts, "MOST_OF_A_NETWORK", 5)
+        monkeypatch.setattr(settle, "MOST_OF_A_NETWORK", 5)
         post, flooder = make_post(), browser()
         for number in range(8):
             read(post, flooder, agent=f"{AGENT} {number}")
             if number == 3:
-                counts.settle()
+                settle.settle()
         read(post, browser(REMOTE_ADDR="192.0.2.1"))
         assert count(post) == 6
 
     def test_changing_addresses_within_a_network(self, browser, monkeypatch):
-        monkeypatch.setattr(counts, "MOST_OF_A_NETWORK", 5)
+        monkeypatch.setattr(settle, "MOST_OF_A_NETWORK", 5)
         post = make_post()
         for number in range(8):
             read(post, browser(REMOTE_ADDR=f"2001:db8::{number}"))
@@ -298,7 +299,7 @@ class TestBounds:
 
     def test_ipv4_on_a_socket_for_both_kinds(self, browser, monkeypatch):
         """Such addresses share their /64, but not their network."""
-        monkeypatch.setattr(counts, "MOST_OF_A_NETWORK", 2)
+        monkeypatch.setattr(settle, "MOST_OF_A_NETWORK", 2)
         post = make_post()
         for number in range(5):
             read(post, browser(REMOTE_ADDR=f"::ffff:192.0.2.{number}"))
@@ -306,12 +307,12 @@ class TestBounds:
         assert count(post) == 5
 
     def test_flood_is_not_even_written_down(self, browser, monkeypatch):
-        monkeypatch.setattr(readers, "MOST_A_MINUTE", 5)
-        monkeypatch.setattr(readers.time, "monotonic", lambda: 0.0)
+        monkeypatch.setattr(request, "MOST_A_MINUTE", 5)
+        monkeypatch.setattr(request.time, "monotonic", lambda: 0.0)
         post = make_post()
         for number in range(8):
             read(post, browser(), agent=f"{AGENT} {number}")
-        assert sum(len(step) for batch in pending.take() for step in batch) == 5
+        assert sum(len(step) for batch in waiting.take() for step in batch) == 5
 
     def test_stranger_costs_no_query(self, browser):
         post, reader = make_post(), browser()
@@ -324,10 +325,10 @@ class TestBounds:
 def make_line(post: BlogPage, number: int, day: date | None = None) -> Line:
     key = b"k"
     return Line(
-        day or counts.today(),
+        day or today(),
         post.pk,
-        readers.digest(key, str(number)),
-        readers.digest(key, "net", str(number)),
+        request.digest(key, str(number)),
+        request.digest(key, "net", str(number)),
     )
 
 
@@ -336,92 +337,92 @@ class TestSettling:
         """A process that died after its commit leaves what it had counted."""
         post = make_post()
         lines = [make_line(post, number) for number in range(30)]
-        assert counts.settle_lines(lines) == 30
-        assert counts.settle_lines([*lines, make_line(post, 30)]) == 1
+        assert settle.settle_lines(lines) == 30
+        assert settle.settle_lines([*lines, make_line(post, 30)]) == 1
         assert count(post) == DailyViews.objects.get().views == 31
 
     def test_batch_of_a_process_that_died_is_found(self):
         post = make_post()
-        pending.add(str(make_line(post, 1)))
+        waiting.add(str(make_line(post, 1)))
 
         def die(lines: Any) -> None:
             raise KeyboardInterrupt
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(counts, "settle_lines", die)
+            patch.setattr(settle, "settle_lines", die)
             with pytest.raises(KeyboardInterrupt):
-                counts.settle()
-        pending.add(str(make_line(post, 2)))
+                settle.settle()
+        waiting.add(str(make_line(post, 2)))
         assert count(post) == 2
         assert count(post) == 2
 
     def test_failure_of_the_database_loses_nothing(self, monkeypatch):
         post = make_post()
-        pending.add(str(make_line(post, 1)))
+        waiting.add(str(make_line(post, 1)))
 
         def fail(lines: Any) -> None:
             raise OperationalError("gone")
 
         with monkeypatch.context() as patch:
-            patch.setattr(counts, "insert", fail)
+            patch.setattr(settle, "insert", fail)
             with pytest.raises(OperationalError):
-                counts.settle()
+                settle.settle()
         assert count(post) == 1
 
     def test_many_at_once_go_in_steps(self, monkeypatch):
-        monkeypatch.setattr(pending, "STEP", 7)
+        monkeypatch.setattr(waiting, "STEP", 7)
         post = make_post()
         for number in range(30):
-            pending.add(str(make_line(post, number)))
+            waiting.add(str(make_line(post, number)))
         assert count(post) == 30
 
     def test_line_of_yesterday_counts_for_yesterday(self):
         post = make_post()
-        yesterday = counts.today() - timedelta(days=1)
-        counts.settle_lines([make_line(post, 1, yesterday), make_line(post, 1)])
+        yesterday = today() - timedelta(days=1)
+        settle.settle_lines([make_line(post, 1, yesterday), make_line(post, 1)])
         assert count(post) == 2
-        assert set(DailyViews.objects.values_list("day", flat=True)) == {yesterday, counts.today()}
+        assert set(DailyViews.objects.values_list("day", flat=True)) == {yesterday, today()}
 
     def test_line_that_waited_too_long_is_dropped(self, caplog):
         post = make_post()
-        counts.settle_lines([make_line(post, 1, counts.today() - timedelta(days=2))])
+        settle.settle_lines([make_line(post, 1, today() - timedelta(days=2))])
         assert count(post) == 0
         assert "1 readings waited too long" in caplog.text
 
     def test_what_is_no_line_is_passed_over(self):
         post = make_post()
         for text in ("", "2026-01-01 x y z", "garbage", str(make_line(post, 1))):
-            pending.add(text)
+            waiting.add(text)
         assert count(post) == 1
 
     def test_bytes_that_are_no_text(self, settings):
         """They keep nobody from being counted."""
         settings.REDIS_URL = ""
         post = make_post()
-        (pending.folder() / "lines").write_bytes(b"\xff\xfe broken\n")
-        pending.add(str(make_line(post, 1)))
+        (waiting.folder() / "lines").write_bytes(b"\xff\xfe broken\n")
+        waiting.add(str(make_line(post, 1)))
         assert count(post) == 1
 
     def test_line_without_room(self, settings, monkeypatch, browser, caplog):
         """Half a line is taken back, or it would spoil the next one."""
         settings.REDIS_URL = ""
-        post, write = make_post(), pending.os.write
-        monkeypatch.setattr(pending.os, "write", lambda to, content: write(to, content[:20]))
+        post, write = make_post(), waiting.os.write
+        monkeypatch.setattr(waiting.os, "write", lambda to, content: write(to, content[:20]))
         assert read(post, browser()) == 503
         assert "could not be kept" in caplog.text
         monkeypatch.undo()
-        pending.add(str(make_line(post, 1)))
+        waiting.add(str(make_line(post, 1)))
         assert count(post) == 1
 
     def test_who_settles_beside_somebody_else_takes_no_batch_apart(self):
         """In Redis a name is noted in the very moment in which its batch is there."""
-        link = pending.get_link()
+        link = waiting.get_link()
         if link is None:
             pytest.skip("There is no Redis here.")
-        pending.add("a line")
+        waiting.add("a line")
         commands = []
         with link.client.monitor() as monitor:
-            mine = pending.take_from_redis(link)
+            mine = waiting.take_from_redis(link)
             batch = [line for step in next(mine) for line in step]
             for command in monitor.listen():
                 commands.append(command["command"].split()[0])
@@ -435,4 +436,4 @@ class TestSettling:
         post, other = make_post("One"), make_post("Two")
         lines = [make_line(post, 1), make_line(other, 1)]
         post.delete()
-        assert counts.settle_lines(lines) == 1
+        assert settle.settle_lines(lines) == 1
