@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 application = get_wsgi_application()
 
-from blog.readings import timer as settling  # noqa: E402 - it needs the models
+from blog.readings import timer  # noqa: E402 - it needs the models
 
 # What a process before this one left uncounted.
-settling.soon()
+timer.soon()

@@ -25,7 +25,7 @@ from django.utils import timezone
 from django_q.cluster import Cluster
 from django_q.management.commands.qcluster import Command as QClusterCommand
 
-from blog.readings import timer as settling
+from blog.readings import timer
 from home import counting
 from mailings import rescue, runs, tasks
 from mailings.models import Host
@@ -68,7 +68,7 @@ class Clock:
         if waiting or clock - self.rang >= settings.MAILING_INTERVAL:
             self.rang = clock
             tasks.ring_unless_rung()
-        settling.by_the_clock()
+        timer.by_the_clock()
         counting.by_the_clock()
 
     def _sign_on(self, now: datetime) -> None:
@@ -108,7 +108,7 @@ class Command(QClusterCommand):
         while not tasks.cluster_stops.value:
             self._guard_cluster(clock)
             rest(RESTART_DELAY)
-        settling.try_to_settle()
+        timer.try_to_settle()
         with contextlib.suppress(Exception):  # The database may be what is down.
             clock.stop()
 
