@@ -85,7 +85,7 @@ def give_back(owner: User, count: int) -> None:
         Pace.give_back(limits, count)
 
 
-def opens_at(owners: Iterable[User], now: datetime) -> dict[int, datetime]:
+def waits_until(owners: Iterable[User], now: datetime) -> dict[int, datetime]:
     """Return for owners whose letters must wait for a limit, until when."""
     limits = {owner: limits_of(owner) for owner in owners}
     rates = {name: rate for each in limits.values() for name, rate in each.items()}

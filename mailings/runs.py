@@ -49,7 +49,7 @@ OPEN_AGAIN = 60
 _not_before: dict[int, float] = {}  # time.monotonic() by mailing
 
 
-def waiting(now: datetime) -> bool:
+def is_work_waiting(now: datetime) -> bool:
     """Return whether there is anything a worker could do at this moment."""
     if is_opening_due(now):
         return True
@@ -387,22 +387,22 @@ def _skip(attempt_id: int, rows: QuerySet[Delivery], reason: str, now: datetime)
         Attempt.objects.filter(pk=attempt_id).update(**sums)
 
 
-def finished_runs() -> QuerySet[Attempt]:
+def runs_to_close() -> QuerySet[Attempt]:
     """Return runs at work that have nothing left to do."""
     left = Chunk.objects.filter(attempt=OuterRef("pk"), due_at__isnull=False)
     return Attempt.objects.running().filter(opening_until=None).exclude(Exists(left))
 
 
-def close_finished(now: datetime) -> None:
+def close_runs(now: datetime) -> None:
     """Close the runs that have nothing left to do."""
-    for attempt_id in finished_runs().values_list("pk", flat=True):
+    for attempt_id in runs_to_close().values_list("pk", flat=True):
         close_run(attempt_id, now)
 
 
 def close_run(attempt_id: int, now: datetime) -> bool:
     """Close a run if every row is final: count the ledger, set the status, plan what is next."""
     with transaction.atomic():
-        attempt = finished_runs().select_for_update(of=("self",)).filter(pk=attempt_id).first()
+        attempt = runs_to_close().select_for_update(of=("self",)).filter(pk=attempt_id).first()
         if attempt is None:
             return False
         by_status = dict(

@@ -25,7 +25,7 @@ logger = logging.getLogger("vestnik.delivery")
 FLUSH_SECONDS = 0.2  # results wait for their batch no longer than this
 REREAD_SECONDS = 0.4  # consent is read again
 LOOK_SECONDS = 1.0  # between two looks at what is due
-LEASE_SECONDS = 5.0  # between two prolongations of a lease
+RENEW_SECONDS = 5.0  # between two prolongations of a lease
 TALLY_SECONDS = 5.0  # between two savings of the numbers for /metrics
 MOST_HOLDS = 4  # chunks in hand
 STOP_SECONDS = 4.0  # a worker that is told to stop waits so long for the last answers
@@ -102,12 +102,12 @@ class Turn:
                 self._work()
             elif self.health.is_out and self.health.is_resting:
                 time.sleep(FLUSH_SECONDS)
-            elif (wait := limits.soon(self.rota.opens, timezone.now(), LOOK_SECONDS)) is not None:
+            elif (wait := limits.soon(self.rota.waits, timezone.now(), LOOK_SECONDS)) is not None:
                 time.sleep(min(wait, FLUSH_SECONDS))
             else:
                 break
         self._finish()
-        runs.close_finished(timezone.now())
+        runs.close_runs(timezone.now())
         self.tally.save()
 
     def _is_over(self) -> bool:
@@ -178,7 +178,7 @@ class Turn:
         """After an error of ours: let the chunk rest, and leave the others to the next turn."""
         overlap.share_waits(None)  # With it a connection that is made anew has no time limit.
         for hold in self.holds:
-            hold.finish()
+            hold.begin_no_more()
         self.transport.withdraw()
         patience = time.monotonic() + self.server.timeout
         while self.transport.is_busy and time.monotonic() < patience:
@@ -228,7 +228,7 @@ class Turn:
         now = timezone.now()
         if hold.pause:
             hold.chunk.attempt.pause(*hold.pause, now)
-        limits.give_back(hold.chunk.attempt.mailing.owner, hold.booked)
+        limits.give_back(hold.chunk.attempt.mailing.owner, hold.reserved)
         ledger.release_chunk(hold.chunk, now, hold.not_before)
         self.holds.remove(hold)
         self.at_work_on = None
@@ -236,7 +236,7 @@ class Turn:
     def _top_up(self, hold: Hold) -> None:
         """Claim more rows where there is room."""
         now = timezone.now()
-        hold.end_turn(self.health, self.transport)
+        hold.stop_if_over(self.health, self.transport)
         if not hold.can_claim(now) or (hold.is_young and (hold.hand or hold.results)):
             return
         room = max(hold.batch, 2 * settings.SMTP_CONNECTIONS)
@@ -263,10 +263,10 @@ class Turn:
             is_enough = len(hold.results) >= hold.batch or not hold.hand
             if is_enough or clock - hold.flushed >= FLUSH_SECONDS:
                 self._flush(hold)
-            if clock - hold.renewed >= LEASE_SECONDS:
+            if clock - hold.renewed >= RENEW_SECONDS:
                 hold.renewed = clock
                 if not ledger.renew_lease(hold.chunk, timezone.now()):
-                    hold.finish()
+                    hold.begin_no_more()
         self.at_work_on = None
         if clock - self.reread >= REREAD_SECONDS:
             self.reread = clock

@@ -82,7 +82,7 @@ class Hold:
         self.hand: dict[int, Letter] = {}
         self.results: list[tuple[Letter, Result]] = []
         self.claims_no_more = False
-        self.booked = 0  # letters that limits let out from `not_before` on
+        self.reserved = 0  # letters that limits let out from `not_before` on
         self.not_before: datetime | None = None
         self.pause: tuple[str, str] | None = None  # reason and words for which the run is paused
         self.refusals = self.accepted = self.refused_for_good = 0
@@ -106,15 +106,15 @@ class Hold:
 
     def ration(self, room: int, now: datetime) -> int:
         """Return how many letters, `room` at most, the limits let out now."""
-        if not self.booked:
+        if not self.reserved:
             owner = self.chunk.attempt.mailing.owner
-            self.booked, self.not_before = limits.ration(owner, room, now)
+            self.reserved, self.not_before = limits.ration(owner, room, now)
             if self.not_before > now + timedelta(seconds=MOST_WAIT):
                 # The letters in hand have their places already: they still go out.
                 self.claims_no_more = True
         if self.not_before > now:
             return 0
-        count, self.booked = self.booked, 0
+        count, self.reserved = self.reserved, 0
         return count
 
     def take_in_hand(self, row: Claimed, read_at: float) -> Letter:
@@ -123,17 +123,17 @@ class Hold:
         self.hand[row.id] = new
         return new
 
-    def finish(self) -> None:
+    def begin_no_more(self) -> None:
         """Begin nothing more of this chunk."""
         self.claims_no_more = True
         for each in self.hand.values():
             each.allowed_until = 0.0
 
-    def end_turn(self, health: Health, transport: Transport) -> None:
+    def stop_if_over(self, health: Health, transport: Transport) -> None:
         """Claim nothing more when the turn is over, and begin nothing more in trouble."""
         overtime = time.monotonic() - self.turn_ends
         if health.trouble or self.pause:
-            self.finish()
+            self.begin_no_more()
             transport.withdraw()
         elif overtime > 0 and not health.is_probing:
             self.claims_no_more = True
@@ -178,7 +178,7 @@ class Hold:
         is_persons = is_again and result.outcome is Outcome.REFUSED and result.enhanced != QUOTA
         if (in_trouble or self.pause) and not is_persons:
             outcome = Outcome.TROUBLE
-            if result.outcome is Outcome.LOST and tries:
+            if result.outcome is Outcome.UNSENT and tries:
                 # It may be this very letter that breaks connections, for everybody.
                 delays = settings.MAILING_RETRY_DELAYS
                 outcome, wait = Outcome.SLOW, delays[min(tries, len(delays)) - 1]
@@ -201,17 +201,21 @@ class Hold:
 
     def recorded(self, results: Sequence[tuple[Letter, Result]], sums: Sums) -> None:
         """Free what was noted of results that are in the database; look how the run does."""
-        refusals = [r for _letter, r in results if r.outcome is Outcome.NEVER]
-        # A refusal that is nobody's fault is tried again, but permanent it is all the same.
-        later = [r for _letter, r in results if r.outcome is Outcome.LATER and (r.code or 0) >= 500]
-        self.refused_for_good += len(later)
-        refusals += later
-        final = sum(r.outcome in (Outcome.ACCEPTED, Outcome.NEVER) for _letter, r in results)
         for each, _result in results:
             if each.slot is not None:
                 self.journal.recorded(each.slot)
-        decided = sums.accepted + sums.rejected
         self.has_accepted = sums.accepted > 0
+        self._brake([result for _letter, result in results], sums)
+
+    def _brake(self, results: Sequence[Result], sums: Sums) -> None:
+        """Pause the run where too many of its first letters are refused."""
+        refusals = [r for r in results if r.outcome is Outcome.NEVER]
+        # A refusal that is nobody's fault is tried again, but permanent it is all the same.
+        later = [r for r in results if r.outcome is Outcome.LATER and (r.code or 0) >= 500]
+        self.refused_for_good += len(later)
+        refusals += later
+        final = sum(r.outcome in (Outcome.ACCEPTED, Outcome.NEVER) for r in results)
+        decided = sums.accepted + sums.rejected
         is_early = decided - final < FIRST_LETTERS <= sums.planned
         self.is_young = self.is_young and decided < FIRST_LETTERS
         refused = sums.rejected + self.refused_for_good
@@ -228,7 +232,7 @@ class Rota:
 
     def __init__(self, mailing_id: int | None) -> None:
         self.mailing_id = mailing_id
-        self.opens: list[datetime] = []  # when limits let letters out that must wait now
+        self.waits: list[datetime] = []  # when limits let letters out that must wait now
         self._over: list[Attempt] = []
         self._skeletons: dict[int, letter.Skeleton] = {}
         self.forget()
@@ -266,9 +270,9 @@ class Rota:
         self._read_at = time.monotonic()
         health.read()
         self._turns = list(self._runs().may_go(now).with_free_chunk(now)[:50])
-        waits = limits.opens_at({run.mailing.owner for run in self._turns}, now)
+        waits = limits.waits_until({run.mailing.owner for run in self._turns}, now)
         self._turns = [run for run in self._turns if run.mailing.owner_id not in waits]
-        self.opens = list(waits.values())
+        self.waits = list(waits.values())
         # Last: the right to probe a server in trouble is given to one worker at a time.
         may_send = not health.is_resting and health.state.take_probe(now)
         health.is_out = bool(self._turns) and not may_send

@@ -23,7 +23,7 @@ from mailings.runs import rows_in, to_column
 
 # A worker prolongs its lease with every claim; a dead one's chunks are free after this time.
 LEASE = timedelta(seconds=20)
-REST = timedelta(seconds=60)  # before a chunk that met an error of ours is tried again
+ASIDE_TIME = timedelta(seconds=60)  # before a chunk that met an error of ours is tried again
 Status = Delivery.Status
 # Nothing was tried: the row stays as it was.
 NOT_BEGUN = (Outcome.TROUBLE, Outcome.FULL, Outcome.LOGIN, Outcome.RETURNED)
@@ -110,7 +110,7 @@ def _due_at(chunk: Chunk, now: datetime) -> datetime | None:
 
 def put_aside(chunk: Chunk, now: datetime) -> None:
     """Let a chunk rest that could not be worked on; it is freed as that of a dead worker is."""
-    _mine(chunk).update(due_at=now + REST)
+    _mine(chunk).update(due_at=now + ASIDE_TIME)
 
 
 # A letter may go out while the client agrees and has the address still, the mailing is on and not

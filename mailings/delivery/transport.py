@@ -29,7 +29,7 @@ logger = logging.getLogger("vestnik.delivery")
 TROUBLE = 3
 TELL_SECONDS = 1.0  # between two notes for the other workers that letters are taken
 PATIENCE = timedelta(seconds=2.5)  # for such a note of another worker
-REST = 15.0  # seconds for which a worker without a connection leaves them to the others
+NO_PLACE_SECONDS = 15.0  # seconds for which a worker without a connection leaves them to the others
 
 
 class Outcome(Enum):
@@ -37,7 +37,7 @@ class Outcome(Enum):
     LATER = "not now: the same person is tried again"
     NEVER = "never: the server refuses this person"
     SLOW = "the recipient's mail system asks for fewer letters; nothing is held against anybody"
-    LOST = "the connection broke before the letter was handed over"
+    UNSENT = "the connection broke before the letter was handed over"
     DOUBT = "the connection broke after it was handed over, before the answer"
     REFUSED = "not this letter: policy or quota; not the person's fault"
     LOGIN = "the server does not let us in, or no longer; not the person's fault"
@@ -62,17 +62,17 @@ RULES: tuple[tuple[tuple[str, ...], str, str, Outcome], ...] = (
     # 4.7.650, Yahoo 4.16.55, RFC 3463 4.4.5): the recipient's system wants fewer of them.
     (LETTER, r"4..", r"4\.(7\.28|7\.65\d|16\.55|4\.5)", Outcome.SLOW),
     # The server closes because it ends or waited too long for us: no word about the letter.
-    (LETTER, r"421", r"4\.(3\.|4\.2)", Outcome.LOST),
+    (LETTER, r"421", r"4\.(3\.|4\.2)", Outcome.UNSENT),
     (LETTER, r"421", r".*", Outcome.SLOW),
     # RFC 5321 4.2.1: the server closes the connection, whatever was asked.
-    (("mail",), r"421", r".*", Outcome.LOST),
+    (("mail",), r"421", r".*", Outcome.UNSENT),
     # RFC 5321 4.2.3: out of step, for example inside a transaction that it did not close.
-    (("mail",), r"503", r".*", Outcome.LOST),
+    (("mail",), r"503", r".*", Outcome.UNSENT),
     # The sender's address is ours: a refusal of it concerns every letter.
     (("mail",), r"[45]..", r".*", Outcome.TROUBLE),
     # RFC 5321 4.2.3: the server does not follow our commands, or fails by itself; that says
     # nothing of the person. One such reply is tried later, several in a row are trouble.
-    (LETTER, r"50[0234]", r".*", Outcome.LOST),
+    (LETTER, r"50[0234]", r".*", Outcome.UNSENT),
     # Security or policy (RFC 3463 3.8), a sending limit (5.4.5), a full system (5.3): several in
     # a row mean that the server does not want this mailing, a single one is tried later.
     (LETTER, r"5..", r"5\.(7\.|4\.5|3\.)", Outcome.REFUSED),
@@ -114,7 +114,7 @@ def _look_up(stage: str, code: str, enhanced: str) -> Outcome:
         fits = re.fullmatch(code_pattern, code) and re.match(enhanced_pattern, enhanced)
         if stage in stages and fits:
             return outcome
-    return Outcome.LOST
+    return Outcome.UNSENT
 
 
 class Transport(Pool):
@@ -141,7 +141,7 @@ class Transport(Pool):
         if letter.utf8 and stage == "mail" and outcome is Outcome.TROUBLE and reply.code > 500:
             # The sender is fine; it is the internationalised recipient that is refused.
             outcome = Outcome.NEVER
-        if outcome is not Outcome.LOST:
+        if outcome is not Outcome.UNSENT:
             self._end(letter, Result(outcome, reply.code, str(reply)))
         elif self.goes_back(session, stage, letter):
             pass
@@ -149,12 +149,12 @@ class Transport(Pool):
             # A refusal says that the letter was not taken; a reply that means nothing does not.
             self.in_doubt(letter)
         else:
-            self._end(letter, Result(Outcome.LOST, reply.code, str(reply)))
-        if outcome is Outcome.LOST or reply.code == 421:
+            self._end(letter, Result(Outcome.UNSENT, reply.code, str(reply)))
+        if outcome is Outcome.UNSENT or reply.code == 421:
             raise Broken(stage, str(reply), reply.code)
 
     def not_taken(self, letter: Any, broken: Broken) -> None:
-        outcome = Outcome.LOST
+        outcome = Outcome.UNSENT
         if broken.stage in SETUP:
             words = broken.words.partition(" ")[2] if broken.code else ""
             outcome = classify(broken.stage, Reply(broken.code or 0, words))
@@ -207,10 +207,10 @@ class Health:
         if outcome is Outcome.ACCEPTED:
             hold.refusals, hold.accepted = 0, hold.accepted + 1
             if self._suspects:
-                self._settle(lambda sent, cause: cause is Outcome.LOST or sent.hold is hold)
+                self._settle(lambda sent, cause: cause is Outcome.UNSENT or sent.hold is hold)
         elif outcome is Outcome.SLOW:
             result = self._complaint(letter, result)
-        elif outcome in (Outcome.LOST, Outcome.DOUBT):
+        elif outcome in (Outcome.UNSENT, Outcome.DOUBT):
             self._breaks += 1
             if self._breaks >= TROUBLE:
                 self.trouble = result.text
@@ -221,7 +221,7 @@ class Health:
         if outcome in (Outcome.ACCEPTED, Outcome.LATER, Outcome.NEVER):
             self._is_well()
         # One such answer says little: the next ones show whether it was the server's trouble.
-        is_suspect = outcome in (Outcome.LOST, Outcome.REFUSED)
+        is_suspect = outcome in (Outcome.UNSENT, Outcome.REFUSED)
         (self._suspects if is_suspect else hold.results).append((letter, result))
 
     def settle(self, hold: Any) -> None:
@@ -249,7 +249,7 @@ class Health:
         rests, and nothing is returned.
         """
         if self._is_full and self._others_are_served(is_over):
-            self._rest_until = time.monotonic() + REST * random.uniform(0.8, 1.2)
+            self._rest_until = time.monotonic() + NO_PLACE_SECONDS * random.uniform(0.8, 1.2)
             logger.info("mail server %s has no connection to spare: %s", self.name, self.trouble)
             self.trouble, self._is_full = "", False
             return ""

@@ -93,9 +93,9 @@ class TestServerTakesNothing:
         sessions = server.sessions
         assert dispatch.run_pass().trouble
         assert server.sessions == sessions
-        assert not runs.waiting(timezone.now())
+        assert not runs.is_work_waiting(timezone.now())
         later = MailServer.objects.get().next_try_at + timedelta(seconds=1)
-        assert runs.waiting(later)
+        assert runs.is_work_waiting(later)
 
     def test_other_workers_that_are_served_no_more_prove_nothing(self, server, due, monkeypatch):
         monkeypatch.setattr(transport, "PATIENCE", timedelta(seconds=0.3))
@@ -335,7 +335,7 @@ class TestPolicyAndQuota:
         assert set(ledger_of(due).values()) == {"planned"}
         assert "quota exceeded" in run.server_response
         assert run.held_reason == reasons.POLICY_REFUSED
-        assert not runs.waiting(timezone.now() + timedelta(days=1))
+        assert not runs.is_work_waiting(timezone.now() + timedelta(days=1))
         assert MailServer.objects.get().trouble_since is None
         server.recover()
         run.go_on(by=owner)

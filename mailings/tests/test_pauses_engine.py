@@ -65,7 +65,7 @@ class TestManyRefused:
         )  # fmt: skip
         assert run.accepted + run.rejected < run.planned
         sums = (run.accepted, run.rejected)
-        assert not runs.waiting(timezone.now() + timedelta(days=1))
+        assert not runs.is_work_waiting(timezone.now() + timedelta(days=1))
         dispatch.run_pass()
         run.refresh_from_db()
         assert (run.accepted, run.rejected) == sums
@@ -92,7 +92,7 @@ class TestManyRefused:
         dispatch.run_pass()
         taken = len(server.letters)
         Mailing.objects.filter(pk=bad.pk).update(ends_at=timezone.now())
-        assert runs.waiting(timezone.now())
+        assert runs.is_work_waiting(timezone.now())
         dispatch.run_pass()
         run = only_run(bad)
         assert_adds_up(run)

@@ -275,7 +275,7 @@ class TestOpeningInSteps:
         due = self.opened_in_part(owner)
         dispatch.run_pass()
         Attempt.objects.update(opening_until=timezone.now())
-        assert runs.waiting(timezone.now())
+        assert runs.is_work_waiting(timezone.now())
         dispatch.run_pass()
         run = only_run(due)
         assert (run.status, run.planned, run.accepted) == ("success", 30, 30)

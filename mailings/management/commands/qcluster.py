@@ -62,7 +62,7 @@ class Clock:
             self._sign_on(now)
             self._beat(now, clock)
         rescue.free_abandoned(now)
-        waiting = runs.waiting(now)
+        waiting = runs.is_work_waiting(now)
         if not waiting:
             self.idle_at = clock
         if waiting or clock - self.rang >= settings.MAILING_INTERVAL:
