@@ -14,16 +14,19 @@ takes every letter that the dead one had claimed and not recorded as in doubt.
 from __future__ import annotations
 
 import fcntl
+import logging
 import mmap
 import os
 import struct
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from django.conf import settings
 
 from mailings.delivery.transport import Outcome, Result
+
+logger = logging.getLogger("vestnik.delivery")
 
 SLOTS, SLOT_BYTES = 2048, 256
 HEADER_BYTES = 256  # the boot in which the file was made, or that each note of it was synced
@@ -144,25 +147,32 @@ def boot() -> bytes:
 
 
 def is_abandoned(worker: str) -> bool:
-    """Return whether this machine has the worker's journal and nobody holds it any more."""
+    """Return whether this machine has the worker's journal and nobody holds it any more.
+
+    One that cannot be read, perhaps that of another user, is left alone: the lease runs out.
+    """
     try:
         file = os.open(path_of(worker), os.O_RDONLY)
-    except FileNotFoundError:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        finally:
+            os.close(file)
+    except (FileNotFoundError, BlockingIOError):
         return False
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return True
-    except BlockingIOError:
+    except OSError as error:
+        warn_once(worker, str(error))
         return False
-    finally:
-        os.close(file)
+    return True
 
 
 def read_traces(worker: str) -> Traces:
-    """Return what the journal of a dead worker says."""
+    """Return what the journal of a dead worker says; one that cannot be read is not whole."""
     try:
         content = path_of(worker).read_bytes()
     except (FileNotFoundError, IsADirectoryError):
+        return Traces()
+    except OSError as error:
+        warn_once(worker, str(error))
         return Traces()
     is_trusted = content.startswith((boot(), SYNCED))
     is_whole = is_trusted and len(content) == HEADER_BYTES + SLOTS * SLOT_BYTES
@@ -180,8 +190,18 @@ def read_traces(worker: str) -> Traces:
 
 def forget(worker: str) -> None:
     """Delete the journal of a worker that holds no chunk any more."""
-    if worker:
+    if not worker:
+        return
+    try:
         path_of(worker).unlink(missing_ok=True)
+    except OSError as error:
+        warn_once(worker, str(error))
+
+
+@lru_cache(maxsize=1000)  # Workers and the clock come by every second.
+def warn_once(worker: str, words: str) -> None:
+    """Log what is wrong with a journal, once in the life of a process."""
+    logger.warning("the journal of worker %s: %s", worker, words)
 
 
 def names() -> list[str]:
