@@ -18,6 +18,8 @@ import logging
 import mmap
 import os
 import struct
+import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from pathlib import Path
@@ -31,6 +33,7 @@ logger = logging.getLogger("vestnik.delivery")
 SLOTS, SLOT_BYTES = 2048, 256
 HEADER_BYTES = 256  # the boot in which the file was made, or that each note of it was synced
 SYNCED = b"synced"
+UNNAMED, LONG_AGO = ".new", 3600  # a file without its name yet; seconds after which it is left over
 EMPTY, HANDED_OVER, ANSWERED = range(3)
 # State, outcome, reply code (0: none), length of the text in bytes, id of the delivery.
 SLOT = struct.Struct("<BBHHQ")
@@ -61,7 +64,7 @@ class Journal:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # The kernel lets go of the lock when the process dies: see is_abandoned. The file gets
         # its name only when it is locked, so nobody takes a new one for abandoned.
-        unnamed = self.path.with_suffix(".new")
+        unnamed = self.path.with_suffix(UNNAMED)
         self._file = os.open(unnamed, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX)
@@ -206,5 +209,22 @@ def warn_once(worker: str, words: str) -> None:
 
 def names() -> list[str]:
     """Return the workers whose journals lie on this machine."""
-    folder = settings.VAR_DIR / "journal"
-    return [path.name for path in folder.glob("*") if path.suffix != ".new"]
+    return [path.name for path in files() if path.suffix != UNNAMED]
+
+
+def forget_unnamed() -> None:
+    """Delete what is left of workers that died before their journal had its name."""
+    for path in files():
+        with suppress(OSError):
+            if path.suffix == UNNAMED and path.stat().st_mtime < time.time() - LONG_AGO:
+                path.unlink()
+
+
+def files() -> list[Path]:
+    try:
+        return list((settings.VAR_DIR / "journal").iterdir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        warn_once("(all)", str(error))
+        return []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -12,6 +13,7 @@ from django.utils import timezone
 
 from mailings import journal, rescue, runs
 from mailings.delivery import dispatch, ledger
+from mailings.management.commands import qcluster
 from mailings.models import Chunk, Mailing
 from mailings.tests.conftest import make_due, only_run
 
@@ -100,3 +102,84 @@ class TestUnreadable:
         dispatch.run_pass()
         assert only_run(due).status == "success"
         assert len(server.letters) == 8
+
+
+@pytest.fixture
+def look(clock) -> Callable[[], None]:
+    """Return a function that lets an hour pass on the clock of this host."""
+
+    def pass_an_hour() -> None:
+        clock.tidied -= qcluster.TIDY
+        clock.tick()
+
+    return pass_an_hour
+
+
+class TestLeftBehind:
+    """What nobody will ask for any more is deleted on the host where it lies."""
+
+    def test_journal_of_chunks_that_went_on_on_another_host(self, server, due, look, settings):
+        path, here = leave_behind(due), settings.VAR_DIR
+        end_leases()
+        look()
+        assert path.exists(), "its chunk is to be settled by it"
+        settings.VAR_DIR = here / "another host"
+        dispatch.run_pass()
+        assert only_run(due).status == "success"
+        settings.VAR_DIR = here
+        assert path.exists()
+        look()
+        assert not path.exists()
+
+    def test_journal_whose_run_was_deleted(self, due, look):
+        path = leave_behind(due)
+        due.delete()
+        look()
+        assert not path.exists()
+
+    def test_journal_of_a_worker_that_lives(self, due, look):
+        """It has it from its first chunk on, and keeps it between two."""
+        notes = journal.Journal(DEAD)
+        look()
+        assert notes.path.exists()
+        notes.close()
+
+    def test_journal_of_a_worker_that_is_sending(self, server, due, look):
+        looked = []
+
+        def tidy(stage: str, _recipient: str) -> None:
+            # The thread of the mail server has no database here, and needs none: it lives.
+            looked.append((stage, [journal.is_abandoned(name) for name in journal.names()]))
+            journal.forget_unnamed()
+
+        server.before = tidy
+        dispatch.run_pass()
+        assert only_run(due).status == "success"
+        assert {stage for stage, _dead in looked} >= {"connect", "mail", "rcpt", "data", "body"}
+        assert not any(any(dead) for _stage, dead in looked)
+
+    def test_file_that_never_got_its_name(self, db, look):
+        new, old = journal.path_of("one.new"), journal.path_of("other.new")
+        new.parent.mkdir(parents=True)
+        for path in (new, old):
+            path.touch()
+        os.utime(old, (time.time() - 2 * journal.LONG_AGO,) * 2)
+        look()
+        assert new.exists()
+        assert not old.exists()
+
+    def test_it_looks_once_an_hour(self, db, clock, monkeypatch):
+        looks = []
+        monkeypatch.setattr(journal, "names", lambda: looks.append(1) or [])
+        for _ in range(3):
+            clock.tick()
+        assert len(looks) == 1
+        clock.tidied -= qcluster.TIDY
+        clock.tick()
+        assert len(looks) == 2
+
+    @pytest.mark.parametrize("folder", ["missing", "unreadable"])
+    def test_no_folder_to_look_through(self, db, look, settings, folder):
+        if folder == "unreadable":
+            (settings.VAR_DIR / "journal").touch()
+        look()
