@@ -182,7 +182,9 @@ FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 
 vars().update(env.mail_server("EMAIL_URL", "smtp://127.0.0.1:2525"))
 EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
-SMTP_TIMEOUT = env.number("SMTP_TIMEOUT", 30, low=1, high=600)
+# A worker's turn and the last answer that it waits for must end before the queue would kill it
+# (TURN_SECONDS of mailings/tasks.py, Q_CLUSTER["timeout"]).
+SMTP_TIMEOUT = env.number("SMTP_TIMEOUT", 30, low=1, high=180)
 SMTP_CONNECTIONS = env.number("SMTP_CONNECTIONS", 4, low=1, high=100)
 # A page that sends a letter (confirmation, password) must not hang as long as a mailing may.
 EMAIL_TIMEOUT = min(SMTP_TIMEOUT, 10)

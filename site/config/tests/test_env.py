@@ -70,6 +70,7 @@ WRONG = [
     ("MAILING_RETRY_DELAYS", "a", "use whole seconds separated by commas"),
     ("MAILING_RETRY_DELAYS", "60,0", "every delay must be from 1"),
     ("MAILING_RETRY_DELAYS", "9" * 25, "every delay must be from 1"),
+    ("SMTP_TIMEOUT", "181", "is 181; use a number from 1 to 180"),
     ("SMTP_CONNECTIONS", "many", "use a whole number"),
     ("METRICS_TOKEN", SECRET, "must be 16 or more"),
     ("METRICS_TOKEN", f"{SECRET} {SECRET} {SECRET}", "must be 16 or more"),
