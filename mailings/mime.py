@@ -11,7 +11,7 @@ import re
 
 import idna
 
-# 39 bytes are 52 letters of base64: with the header's name the line stays under 78 letters.
+# 39 bytes are 52 characters of base64: with the header's name the line stays under 78.
 WORD_BYTES = 39
 # What is the same in every encoding: nearly every name, address and link.
 PLAIN = re.compile(r"(?!\.)[!#$%(-;?-~](?:[ !#$%(-;?-~]{0,70}[!#$%(-;?-~])?")

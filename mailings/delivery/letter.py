@@ -144,7 +144,7 @@ class Skeleton:
     Building a letter anew with the standard library costs some hundred times as much as filling
     the gaps. Each gap has an encoder for its place: a header, quoted-printable text, or
     quoted-printable HTML. In bodies a gap stands on lines of its own between soft line breaks,
-    so no line grows over the 76 letters of RFC 2045 6.7 and nothing before it need be re-encoded.
+    so no line grows over the 76 characters of RFC 2045 6.7, and nothing before it is encoded anew.
 
     `run` names the run in Message-ID, which is the same on every try of the same delivery.
     """

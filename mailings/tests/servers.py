@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 CLOSE = b"<close>"  # close the connection without a word
 HANG = b"<hang>"  # never answer
-DRIP = b"<drip>"  # answer one letter at a time, for ever
+DRIP = b"<drip>"  # answer one character at a time, for ever
 LATER = b"451 4.7.1 Try again later\r\n"
 NEVER = b"550 5.1.1 No such user\r\n"
 GOODBYE = b"421 4.3.2 Closing\r\n"
