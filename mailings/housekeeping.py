@@ -4,8 +4,11 @@
     prune   deletes what nobody needs any more: the chunks of runs that are done, and the
             recipients of runs that finished longer ago than DELIVERY_RETENTION_DAYS; the runs
             and their sums stay
+    tidy    deletes journals of dead workers that nobody needs; not by night on one host, but on
+            every host once an hour, for each has its own
 
-Both work in small steps, so that sending never waits for them, and may stop after any step.
+The first two work in small steps, so that sending never waits for them, and may stop after any
+step.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from django.db import connection
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
+from mailings import journal
 from mailings.metrics import Tally
 from mailings.models import Attempt, Chunk, Counter, Delivery
 
@@ -375,3 +379,21 @@ def _yielding() -> Iterator[None]:
     began = time.monotonic()
     yield
     time.sleep(min(time.monotonic() - began, 1.0))
+
+
+# --- Journals ---------------------------------------------------------------------------------
+
+
+def tidy() -> None:
+    """Delete the journals of dead workers whose chunks went on elsewhere, on another host say.
+
+    A journal of a worker that lives is locked from before it has its name. Of one that is dead
+    no chunk can come to hold the name any more: what none holds now, nobody will ask for.
+    """
+    dead = [worker for worker in journal.names() if journal.is_abandoned(worker)]
+    if dead:
+        held = set(Chunk.objects.filter(worker__in=dead).values_list("worker", flat=True))
+        for worker in dead:
+            if worker not in held:
+                journal.forget(worker)
+    journal.forget_unnamed()

@@ -14,20 +14,26 @@ takes every letter that the dead one had claimed and not recorded as in doubt.
 from __future__ import annotations
 
 import fcntl
+import logging
 import mmap
 import os
 import struct
+import time
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from django.conf import settings
 
 from mailings.delivery.transport import Outcome, Result
 
+logger = logging.getLogger("vestnik.delivery")
+
 SLOTS, SLOT_BYTES = 2048, 256
 HEADER_BYTES = 256  # the boot in which the file was made, or that each note of it was synced
 SYNCED = b"synced"
+UNNAMED, LONG_AGO = ".new", 3600  # a file without its name yet; seconds after which it is left over
 EMPTY, HANDED_OVER, ANSWERED = range(3)
 # State, outcome, reply code (0: none), length of the text in bytes, id of the delivery.
 SLOT = struct.Struct("<BBHHQ")
@@ -58,7 +64,7 @@ class Journal:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # The kernel lets go of the lock when the process dies: see is_abandoned. The file gets
         # its name only when it is locked, so nobody takes a new one for abandoned.
-        unnamed = self.path.with_suffix(".new")
+        unnamed = self.path.with_suffix(UNNAMED)
         self._file = os.open(unnamed, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX)
@@ -144,25 +150,32 @@ def boot() -> bytes:
 
 
 def is_abandoned(worker: str) -> bool:
-    """Return whether this machine has the worker's journal and nobody holds it any more."""
+    """Return whether this machine has the worker's journal and nobody holds it any more.
+
+    One that cannot be read, perhaps that of another user, is left alone: the lease runs out.
+    """
     try:
         file = os.open(path_of(worker), os.O_RDONLY)
-    except FileNotFoundError:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        finally:
+            os.close(file)
+    except (FileNotFoundError, BlockingIOError):
         return False
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return True
-    except BlockingIOError:
+    except OSError as error:
+        warn_once(worker, str(error))
         return False
-    finally:
-        os.close(file)
+    return True
 
 
 def read_traces(worker: str) -> Traces:
-    """Return what the journal of a dead worker says."""
+    """Return what the journal of a dead worker says; one that cannot be read is not whole."""
     try:
         content = path_of(worker).read_bytes()
     except (FileNotFoundError, IsADirectoryError):
+        return Traces()
+    except OSError as error:
+        warn_once(worker, str(error))
         return Traces()
     is_trusted = content.startswith((boot(), SYNCED))
     is_whole = is_trusted and len(content) == HEADER_BYTES + SLOTS * SLOT_BYTES
@@ -180,11 +193,38 @@ def read_traces(worker: str) -> Traces:
 
 def forget(worker: str) -> None:
     """Delete the journal of a worker that holds no chunk any more."""
-    if worker:
+    if not worker:
+        return
+    try:
         path_of(worker).unlink(missing_ok=True)
+    except OSError as error:
+        warn_once(worker, str(error))
+
+
+@lru_cache(maxsize=1000)  # Workers and the clock come by every second.
+def warn_once(worker: str, words: str) -> None:
+    """Log what is wrong with a journal, once in the life of a process."""
+    logger.warning("the journal of worker %s: %s", worker, words)
 
 
 def names() -> list[str]:
     """Return the workers whose journals lie on this machine."""
-    folder = settings.VAR_DIR / "journal"
-    return [path.name for path in folder.glob("*") if path.suffix != ".new"]
+    return [path.name for path in files() if path.suffix != UNNAMED]
+
+
+def forget_unnamed() -> None:
+    """Delete what is left of workers that died before their journal had its name."""
+    for path in files():
+        with suppress(OSError):
+            if path.suffix == UNNAMED and path.stat().st_mtime < time.time() - LONG_AGO:
+                path.unlink()
+
+
+def files() -> list[Path]:
+    try:
+        return list((settings.VAR_DIR / "journal").iterdir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        warn_once("(all)", str(error))
+        return []

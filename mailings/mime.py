@@ -11,7 +11,7 @@ import re
 
 import idna
 
-# 39 bytes are 52 letters of base64: with the header's name the line stays under 78 letters.
+# 39 bytes are 52 characters of base64: with the header's name the line stays under 78.
 WORD_BYTES = 39
 # What is the same in every encoding: nearly every name, address and link.
 PLAIN = re.compile(r"(?!\.)[!#$%(-;?-~](?:[ !#$%(-;?-~]{0,70}[!#$%(-;?-~])?")
@@ -83,14 +83,30 @@ def _encode_word(word: bytes) -> bytes:
 
 
 def encode_mailbox(name: str, address: str) -> bytes:
-    """Return `"Name" <address>` for a header (RFC 5322 3.4, RFC 6532 for the address)."""
-    name, spec = one_line(name), f"<{address}>".encode()
+    """Return `"Name" <address>` for a header (RFC 5322 3.4).
+
+    It is ASCII but for a local part that is none: such a letter goes by SMTPUTF8 (RFC 6532).
+    """
+    name, spec = one_line(name), f"<{to_ascii(address)}>".encode()
     if not name:
         return spec
     if name.isascii() and name.isprintable() and "=?" not in name and len(name) <= 200:
         quoted = name.replace("\\", "\\\\").replace('"', '\\"')
         return f'"{quoted}" '.encode() + spec
     return encode_words(name) + b"\r\n " + spec
+
+
+def to_ascii(address: str) -> str:
+    """Return an address with its domain as every server takes it."""
+    if address.isascii():
+        return address
+    local, _at, domain = address.rpartition("@")
+    return f"{local}@{to_ascii_domain(domain)}"
+
+
+def needs_utf8(address: str) -> bool:
+    """Return whether a letter with this address in it needs SMTPUTF8 (RFC 6531)."""
+    return not (address.isascii() or address.rpartition("@")[0].isascii())
 
 
 def to_ascii_domain(domain: str) -> str:

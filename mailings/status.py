@@ -19,7 +19,7 @@ from django.utils.translation import gettext_noop
 from mailings.metrics import Latency, State, Totals, running_attempts
 from mailings.models import Attempt, MailServer
 
-BAR, NAME = 20, 24  # letters: with two long numbers they fill a row of a terminal
+BAR, NAME = 20, 24  # characters: with two long numbers they fill a row of a terminal
 HOUR, MOMENT = "%H:%M:%S", "%Y-%m-%d %H:%M:%S"
 WINDOW = 10.0  # seconds over which the rate is taken
 MOST_RUNS, MOST_DOMAINS = 10, 5
@@ -210,15 +210,15 @@ def clock(moment: datetime) -> str:
 
 def plain(line: str) -> str:
     """Return the line without what would move a terminal: mail servers send any bytes."""
-    return "".join(letter if letter.isprintable() else " " for letter in line)
+    return "".join(char if char.isprintable() else " " for char in line)
 
 
 # --- The terminal -----------------------------------------------------------------------------
 
 HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
-# Letters that are two columns wide could make a row two, and spoil the count of those to go back.
+# A character two columns wide could make a row two, and spoil the count of those to go back.
 CUT_LINES, WRAP_LINES = "\x1b[?7l", "\x1b[?7h"
-# A row is cleared before it is written: behind one as wide as the terminal its last letter would go.
+# A row is cleared before it is written: after one as wide as the terminal, its last character goes.
 CLEAR_ROW, CLEAR_BELOW = "\x1b[K", "\x1b[J"
 INDENT = "  "  # of what does not fit into a row
 

@@ -7,6 +7,7 @@ import html
 import re
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -31,10 +32,11 @@ from mailings.mime import (
     encode_text,
     encode_words,
     escape_percent,
+    needs_utf8,
+    to_ascii,
     to_ascii_domain,
 )
 from mailings.plaintext import html_to_text
-from mailings.smtp.protocol import to_ascii
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -142,7 +144,7 @@ class Skeleton:
     Building a letter anew with the standard library costs some hundred times as much as filling
     the gaps. Each gap has an encoder for its place: a header, quoted-printable text, or
     quoted-printable HTML. In bodies a gap stands on lines of its own between soft line breaks,
-    so no line grows over the 76 letters of RFC 2045 6.7 and nothing before it need be re-encoded.
+    so no line grows over the 76 characters of RFC 2045 6.7, and nothing before it is encoded anew.
 
     `run` names the run in Message-ID, which is the same on every try of the same delivery.
     """
@@ -155,7 +157,7 @@ class Skeleton:
         parts = [
             b"From: " + escape_percent(encode_mailbox(sender.name, sender.address)) + b"\r\n",
             b"To: ", self._gap("to"),
-            b"\r\nReply-To: " + escape_percent(encode_mailbox(sender.name, sender.reply_to)),
+            *self._answers_to(sender),
             b"\r\nSubject: ", *self._subject(content.subject),
             b"\r\nDate: ", self._gap("date"),
             f"\r\nMessage-ID: <{run}.".encode(), self._gap("delivery_id"),
@@ -187,6 +189,7 @@ class Skeleton:
         name, email, url = recipient.full_name, recipient.email, recipient.unsubscribe_url
         values = {
             "to": encode_mailbox(name, email),
+            "reply_to": self._reply_to if needs_utf8(email) else b"",
             "date": now_as_header(),
             "delivery_id": b"%x" % recipient.delivery_id,
             "unsubscribe_url": url.encode(),
@@ -201,6 +204,15 @@ class Skeleton:
     def _gap(self, key: str) -> bytes:
         self._gaps.append(key)
         return b"%b"
+
+    def _answers_to(self, sender: Sender) -> list[bytes]:
+        self._reply_to = b""
+        with suppress(UnicodeError):  # the domain of an account may be none
+            self._reply_to = b"\r\nReply-To: " + encode_mailbox(sender.name, sender.reply_to)
+        # A mailbox that is not ASCII may be told only in a letter that goes by SMTPUTF8.
+        if needs_utf8(sender.reply_to):
+            return [self._gap("reply_to")]
+        return [escape_percent(self._reply_to)]
 
     def _subject(self, subject: str) -> list[bytes]:
         pieces = FIELD.split(subject)
@@ -245,9 +257,7 @@ class Sender:
 
 def envelope_address(email: str) -> tuple[str, bool]:
     """Return the address as SMTP wants it, and whether it needs SMTPUTF8 (RFC 6531)."""
-    if email.isascii():
-        return email, False
-    return to_ascii(email), not email.rpartition("@")[0].isascii()
+    return to_ascii(email), needs_utf8(email)
 
 
 @lru_cache(maxsize=1)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from django.conf import settings
 
-from mailings.mime import to_ascii_domain
+from mailings.mime import to_ascii
 
 # The stages before the first letter, in their order.
 SETUP = ("connect", "hello", "tls", "login")
@@ -140,12 +140,6 @@ def parse_line(line: bytes) -> tuple[Reply | None, bool]:
         return None, True
     code, hyphen, words = found.groups()
     return Reply(int(code), readable(words or b"")), hyphen != b"-"
-
-
-def to_ascii(address: str) -> str:
-    """Return an address with its domain as every server takes it (RFC 5891)."""
-    local, _at, domain = address.rpartition("@")
-    return f"{local}@{to_ascii_domain(domain)}"
 
 
 def describe(error: Exception) -> str:

@@ -1,6 +1,7 @@
 """From a TCP connection to a session that takes letters: greeting, EHLO, TLS, login.
 
-Every wait is bounded, but it waits: the loop that sends runs this in a thread.
+Every wait is bounded, and so are all of them together, but it waits: the loop that sends runs this
+in a thread.
 """
 
 from __future__ import annotations
@@ -8,11 +9,20 @@ from __future__ import annotations
 import base64
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import suppress
+from typing import Any
 
 from mailings.smtp.protocol import Broken, Link, Reply, ReplyReader, Server, describe
+
+# Seconds that a server has for a reply before it takes letters, if it has not less by
+# Server.timeout, and for all of them together. Letters may be waited for longer; but whether there
+# is a connection a worker must know within a turn (TURN_SECONDS of tasks.py), or it would never
+# find out that the server is out of order.
+REPLY_SECONDS, SETUP_SECONDS = 30.0, 45.0
 
 # Called with a stage and how long the server took for it, in seconds.
 Took = Callable[[str, float], None]
@@ -29,9 +39,18 @@ def open_link(server: Server, took: Took = lambda stage, seconds: None) -> Link:
     return Link(setup.sock, setup.extensions)
 
 
+def look_up(server: Server, asked: Future[list[Any]]) -> None:
+    """Ask the system for a server's addresses: the life of a thread."""
+    try:
+        asked.set_result(socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM))
+    except Exception as error:  # noqa: BLE001 - raised where the answer is waited for
+        asked.set_exception(error)
+
+
 class Setup:
     def __init__(self, server: Server, took: Took) -> None:
         self.server, self.took = server, took
+        self.end = time.monotonic() + SETUP_SECONDS
         self.sock: socket.socket | None = None
         self.extensions: dict[str, str] = {}
         self._begin_stream()
@@ -59,14 +78,37 @@ class Setup:
             with suppress(OSError):
                 self.sock.close()
 
+    def _patience(self) -> float:
+        """Return for how many seconds to wait for what comes next."""
+        left = self.end - time.monotonic()
+        return max(min(self.server.timeout, REPLY_SECONDS, left), 0.001)
+
     def _connect(self) -> None:
-        address, began = (self.server.host, self.server.port), time.monotonic()
+        began = time.monotonic()
         try:
-            self.sock = socket.create_connection(address, timeout=self.server.timeout)
+            self.sock = self._connect_to_any(self._look_up())
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except (OSError, ValueError) as error:  # UnicodeError: no host can have this name
             raise Broken("connect", f"{self.server.name}: {describe(error)}") from error
         self.took("connect", time.monotonic() - began)
+
+    def _look_up(self) -> list[Any]:
+        """Return the host's addresses; the system itself would wait for DNS for minutes."""
+        asked: Future[list[Any]] = Future()
+        threading.Thread(target=look_up, args=(self.server, asked), daemon=True).start()
+        return asked.result(self._patience())
+
+    def _connect_to_any(self, addresses: list[Any]) -> socket.socket:
+        """Connect to the first address that answers; the time is shared out among them."""
+        refused: OSError = OSError("the host has no address")
+        until = time.monotonic() + self._patience()
+        for number, (*_kind, address) in enumerate(addresses):
+            share = (until - time.monotonic()) / (len(addresses) - number)
+            try:
+                return socket.create_connection(address[:2], timeout=max(share, 0.001))
+            except OSError as error:
+                refused = error
+        raise refused
 
     def _hello(self) -> None:
         name = self.server.hello_name.encode("ascii", "replace")
@@ -81,7 +123,7 @@ class Setup:
     def _secure(self) -> None:
         context = ssl.create_default_context()
         try:
-            self.sock.settimeout(self.server.timeout)
+            self.sock.settimeout(self._patience())
             self.sock = context.wrap_socket(self.sock, server_hostname=self.server.host)
         except OSError as error:
             raise Broken("tls", f"TLS: {describe(error)}") from error
@@ -112,7 +154,7 @@ class Setup:
     def _ask(self, stage: str, command: bytes) -> Reply:
         began = time.monotonic()
         try:
-            self.sock.settimeout(self.server.timeout)
+            self.sock.settimeout(self._patience())
             self.sock.sendall(command + b"\r\n")
         except OSError as error:
             raise Broken(stage, f"{self.server.name}: {describe(error)}") from error
@@ -122,7 +164,7 @@ class Setup:
 
     def _read_reply(self, stage: str) -> Reply:
         """Read one reply of any number of lines, all of it within the time limit."""
-        deadline = time.monotonic() + self.server.timeout
+        deadline = time.monotonic() + self._patience()
         while not self._replies:
             try:
                 self.sock.settimeout(max(deadline - time.monotonic(), 0.001))

@@ -270,7 +270,7 @@ def test_site_answers_while_the_mail_server_hangs(site, mail):
     mail.fail("connect", HANG)
     site.make_due(5)
     port = free_port()
-    site.start("qcluster", SMTP_TIMEOUT="600")
+    site.start("qcluster", SMTP_TIMEOUT="180")
     wait_for(lambda: mail.sessions, "a worker waits for the greeting")
     site.start("runserver", "--noreload", f"127.0.0.1:{port}")
 

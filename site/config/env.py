@@ -6,11 +6,14 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import environ
+import idna
+from django.utils.encoding import iri_to_uri
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 LONGEST_DELAY = 366 * 24 * 3600
@@ -111,19 +114,49 @@ def token(name: str) -> str:
 
 
 def web_address(name: str, default: str) -> str:
-    """Return an http or https address without the slash at its end."""
+    """Return an http or https address in ASCII, as browsers send it, without a slash at its end."""
     value = text(name, default).rstrip("/")
-    if not is_web_address(value):
-        fail(name, f"is {value!r}; use an address such as https://mail.example.com.")
-    return value
-
-
-def is_web_address(value: str) -> bool:
     try:
-        parts = urlsplit(value)
-        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        address = iri_to_uri(with_ascii_host(value))
     except ValueError:
-        return False
+        address = ""
+    if not address:
+        fail(name, f"is {value!r}; use an address such as https://mail.example.com.")
+    return address
+
+
+def with_ascii_host(value: str) -> str:
+    """Return a web address with its host as DNS has it, or nothing where it is no such address.
+
+    Raises `ValueError` for some that are none.
+    """
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0:
+        return ""
+    if parts.netloc.isascii():
+        return value
+    host, port = ascii_domain(parts.hostname), f":{parts.port}" if parts.port else ""
+    return parts._replace(netloc=host + port).geturl()
+
+
+def ascii_domain(domain: str) -> str:
+    """Return a domain as DNS has it (RFC 5891). Raises `ValueError` where it can be none."""
+    return domain if domain.isascii() else idna.encode(domain, uts46=True).decode()
+
+
+def mailbox(name: str, default: str) -> str:
+    """Return `Name <address>`, or an address, that letters may come from."""
+    value = text(name, default)
+    local, at, domain = parseaddr(value)[1].rpartition("@")
+    if not (local and at and domain):
+        fail(name, "must hold an address, such as Vestnik <news@example.com>.")
+    try:
+        local.encode("ascii")
+        ascii_domain(domain)
+    except ValueError:
+        fail(name, f"holds {local}@{domain}, which not every mail server takes: use letters of "
+                   "the Latin alphabet before the @, and behind it a domain.")  # fmt: skip
+    return value
 
 
 # --- Services: their addresses may hold a password, which no message shows ---------------------

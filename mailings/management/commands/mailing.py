@@ -15,13 +15,14 @@ from django.db import connection
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from mailings import status
+from mailings import housekeeping, status, unsent
 from mailings.delivery import dispatch
 from mailings.models import Attempt, Mailing
 
 REFRESH = 1.0  # seconds between two pictures of the state
 SAMPLE = 2.0  # seconds between two readings for a rate where there is one picture only
 LINE_SECONDS = 5.0  # between two lines of progress where the output is no terminal
+MOST_LINES = 10  # about mailings of which something was left unsent
 
 
 class Command(BaseCommand):
@@ -58,9 +59,10 @@ class Command(BaseCommand):
             self.send(mailing_id, watch=options["watch"])
 
     def send(self, mailing_id: int | None, *, watch: bool) -> None:
-        all_went_out = self.run_once(mailing_id)
+        housekeeping.tidy()
+        all_went_out = self.run_once(mailing_id, watch=watch)
         while watch and self.rest(settings.MAILING_INTERVAL):
-            all_went_out = self.run_once(mailing_id)
+            all_went_out = self.run_once(mailing_id, watch=watch)
         if not all_went_out:
             sys.exit(1)
 
@@ -89,7 +91,9 @@ class Command(BaseCommand):
             while self.rest(REFRESH):
                 screen.show(describe_or_say_why_not(readings))
 
-    def run_once(self, mailing_id: int | None) -> bool:
+    def run_once(self, mailing_id: int | None, *, watch: bool) -> bool:
+        """Make one pass and print what came of it; return whether everything went out."""
+        began = timezone.now()
         summary = dispatch.run_pass(
             stopping=lambda: self.stopped, mailing_id=mailing_id, progress=self.progress.show
         )
@@ -102,8 +106,16 @@ class Command(BaseCommand):
             % vars(summary)
         )
         if summary.trouble:
-            self.stderr.write(_("The mail server takes no letters: %s") % summary.trouble)
-        return summary.all_went_out
+            words = _("The mail server takes no letters: %s") % summary.trouble
+            self.stderr.write(status.plain(words))
+        lines = unsent.describe(began, mailing_id)
+        for line in lines[:MOST_LINES]:
+            self.stderr.write(line)
+        if len(lines) > MOST_LINES:
+            self.stderr.write(_("… and %d more") % (len(lines) - MOST_LINES))
+        # A schedule that is stopped leaves the rest to the next one; that is no failure.
+        is_stopped = watch and self.stopped
+        return summary.all_went_out and (is_stopped or not lines)
 
 
 def describe_or_say_why_not(readings: status.Readings) -> list[str]:

@@ -27,7 +27,7 @@ from django_q.management.commands.qcluster import Command as QClusterCommand
 
 from blog.readings import timer
 from home import counting
-from mailings import rescue, runs, tasks
+from mailings import housekeeping, rescue, runs, tasks
 from mailings.models import Host
 from mailings.pulse import Pulse
 
@@ -36,6 +36,7 @@ logger = logging.getLogger("vestnik.clock")
 # All in seconds.
 TICK = 1.0  # between two looks at what is due
 HEARTBEAT = 5.0  # between two signs of life
+TIDY = 3600.0  # between two looks for journals that nobody needs
 RESTART_DELAY = 3.0  # before a cluster that ended by itself is started again
 STALL = 20.0  # work waits and no worker moves: the cluster stands still
 
@@ -49,7 +50,7 @@ class Clock:
 
     def __init__(self) -> None:
         self.name = f"{socket.gethostname()}:{os.getpid()}"[:100]
-        self.heartbeat = self.rang = float("-inf")
+        self.heartbeat = self.rang = self.tidied = float("-inf")
         self.workers = 0
         self.idle_at = time.monotonic()
         self.pulse = Pulse()
@@ -62,6 +63,9 @@ class Clock:
             self._sign_on(now)
             self._beat(now, clock)
         rescue.free_abandoned(now)
+        if clock - self.tidied >= TIDY:
+            self.tidied = clock
+            housekeeping.tidy()
         waiting = runs.is_work_waiting(now)
         if not waiting:
             self.idle_at = clock

@@ -57,7 +57,11 @@ WRONG = [
     ("SITE_URL", "http://[x", "use an address such as"),
     ("SITE_URL", "http://h:port", "use an address such as"),
     ("SITE_URL", "mail.example.com", "use an address such as"),
+    ("SITE_URL", "https://☃.net", "use an address such as"),
     ("DEFAULT_FROM_EMAIL", "Vestnik", "must hold an address"),
+    ("DEFAULT_FROM_EMAIL", "Vestnik <news@>", "must hold an address"),
+    ("DEFAULT_FROM_EMAIL", "Vestnik <новости@example.com>", "before the @"),
+    ("DEFAULT_FROM_EMAIL", "Vestnik <news@☃.net>", "and behind it a domain"),
     ("VAR_DIR", "/dev/null/var", "needs the folder /dev/null/var"),
     ("MAILING_INTERVAL", "0", "use a number from 1 to 3600"),
     ("MAILING_INTERVAL", "1.5", "use a whole number"),
@@ -66,6 +70,7 @@ WRONG = [
     ("MAILING_RETRY_DELAYS", "a", "use whole seconds separated by commas"),
     ("MAILING_RETRY_DELAYS", "60,0", "every delay must be from 1"),
     ("MAILING_RETRY_DELAYS", "9" * 25, "every delay must be from 1"),
+    ("SMTP_TIMEOUT", "181", "is 181; use a number from 1 to 180"),
     ("SMTP_CONNECTIONS", "many", "use a whole number"),
     ("METRICS_TOKEN", SECRET, "must be 16 or more"),
     ("METRICS_TOKEN", f"{SECRET} {SECRET} {SECRET}", "must be 16 or more"),
@@ -126,6 +131,18 @@ class TestRightValue:
     def test_a_mail_server_has_its_usual_port(self, environment, scheme, port):
         environment.setenv("EMAIL_URL", f"{scheme}://mail.example.com")
         assert read_settings()["EMAIL_PORT"] == port
+
+    def test_the_site_has_the_address_that_browsers_send(self, environment):
+        environment.setenv("DEBUG", "false")
+        environment.setenv("SECRET_KEY", SECRET)
+        environment.setenv("SITE_URL", "https://Почта.рф:8443/я/")
+        found = read_settings()
+        assert found["SITE_URL"] == "https://xn--80a1acny.xn--p1ai:8443/%D1%8F"
+        assert found["ALLOWED_HOSTS"] == ["xn--80a1acny.xn--p1ai"]
+
+    def test_letters_may_come_from_any_domain(self, environment):
+        environment.setenv("DEFAULT_FROM_EMAIL", "Вестник <news@почта.рф>")
+        assert read_settings()["DEFAULT_FROM_EMAIL"] == "Вестник <news@почта.рф>"
 
     def test_several_database_hosts(self, environment):
         environment.setenv("DATABASE_URL", "postgres://u@one:5432,two:5432/vestnik")
