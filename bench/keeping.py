@@ -18,7 +18,7 @@ from mailings import housekeeping
 long_ago = timezone.now() - timedelta(days=1000)
 Attempt.objects.update(started_at=long_ago, finished_at=long_ago)
 began = time.monotonic()
-deleted = housekeeping.prune(timezone.now(), housekeeping.Turn())
+deleted = housekeeping.prune(timezone.now(), housekeeping.Deadline())
 result = [deleted, time.monotonic() - began]
 """
 

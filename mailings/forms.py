@@ -223,7 +223,7 @@ class MailingForm(OwnedModelForm):
             self.fields["lists"].help_text = _("You have no lists yet.")
         if self.instance.pk is None:
             self.initial["starts_at"] = timezone.localtime().replace(second=0, microsecond=0)
-        elif self.instance.is_held_from(self.for_user):
+        elif self.instance.is_locked_for(self.for_user):
             self.hold()
 
     def hold(self) -> None:

@@ -48,7 +48,7 @@ FINDINGS = "sweep_findings"
 DELETED = "deliveries_deleted"
 
 
-class Turn:
+class Deadline:
     """How long one call may work: `seconds`, unless `stopping` says that the worker ends."""
 
     def __init__(
@@ -66,8 +66,8 @@ class Turn:
         return self.is_stopped or time.monotonic() >= self.end
 
 
-def run(turn: Turn) -> bool:
-    """Do the night's work as far as the turn allows; return whether something is left.
+def run(deadline: Deadline) -> bool:
+    """Do the night's work as far as the deadline allows; return whether something is left.
 
     Where somebody else is at it, on whatever host, nothing is done.
     """
@@ -76,11 +76,11 @@ def run(turn: Turn) -> bool:
         return False
     try:
         if _recall(SWEPT_AT) < now - NIGHT:
-            sweep(now, turn)
-        prune(now, turn)
+            sweep(now, deadline)
+        prune(now, deadline)
     finally:
         Counter.objects.filter(name=HELD_UNTIL).update(value=0)
-    return turn.is_over
+    return deadline.is_over
 
 
 def _take_lease(now: datetime) -> bool:
@@ -110,14 +110,14 @@ class Finding:
     problem: str
 
 
-def sweep(now: datetime, turn: Turn) -> list[Finding]:
+def sweep(now: datetime, deadline: Deadline) -> list[Finding]:
     """Report every run that does not add up, in the log and in what is returned.
 
     Runs that are done are looked at once, in the night after; runs at work, when nothing has
     happened in them for an hour although something might.
     """
     findings = []
-    for finding in _findings(now, turn):
+    for finding in _findings(now, deadline):
         findings.append(finding)
         logger.error(
             "run %s of mailing %s does not add up: %s",
@@ -127,28 +127,28 @@ def sweep(now: datetime, turn: Turn) -> list[Finding]:
         tally = Tally()
         tally.add(FINDINGS)
         tally.save()
-    if not turn.is_over:
+    if not deadline.is_over:
         _remember(SWEPT_AT, now)
     return findings
 
 
-def _findings(now: datetime, turn: Turn) -> Iterator[Finding]:
-    for attempt in _each(_closed_runs(now), turn):
-        for problem in _problems_of_closed(attempt, turn):
+def _findings(now: datetime, deadline: Deadline) -> Iterator[Finding]:
+    for attempt in _each(_closed_runs(now), deadline):
+        for problem in _problems_of_closed(attempt, deadline):
             yield Finding(attempt.pk, attempt.mailing_id, problem)
-        if not turn.is_stopped:
+        if not deadline.is_stopped:
             _remember(CHECKED_UNTIL, attempt.finished_at)
-    if not turn.is_over:
+    if not deadline.is_over:
         _remember(CHECKED_UNTIL, now - QUIET)
-    for attempt in _each(_standing_runs(now), turn):
-        for problem in _problems_of_standing(attempt, now, turn):
+    for attempt in _each(_standing_runs(now), deadline):
+        for problem in _problems_of_standing(attempt, now, deadline):
             yield Finding(attempt.pk, attempt.mailing_id, problem)
 
 
-def _each(runs: QuerySet[Attempt], turn: Turn) -> Iterator[Attempt]:
-    """Yield the runs, each as it is at that moment, until the turn is over."""
+def _each(runs: QuerySet[Attempt], deadline: Deadline) -> Iterator[Attempt]:
+    """Yield the runs, each as it is at that moment, until the time is up."""
     for pk in list(runs.values_list("pk", flat=True)):
-        if turn.is_over:
+        if deadline.is_over:
             return
         if attempt := _read(pk):
             yield attempt
@@ -170,8 +170,8 @@ def _closed_runs(now: datetime) -> QuerySet[Attempt]:
     return closed.filter(finished_at__range=(since, now - QUIET)).order_by("finished_at", "pk")
 
 
-def _problems_of_closed(attempt: Attempt, turn: Turn) -> list[str]:
-    if not _differences(attempt, _count_in_slices(attempt.pk, turn)) or turn.is_stopped:
+def _problems_of_closed(attempt: Attempt, deadline: Deadline) -> list[str]:
+    if not _differences(attempt, _count_in_slices(attempt.pk, deadline)) or deadline.is_stopped:
         return []
     # Clients or the whole mailing may have been deleted between two slices: that is no finding.
     rows = attempt.deliveries.order_by().values_list("status").annotate(n=Count("pk"))
@@ -190,14 +190,14 @@ def _differences(attempt: Attempt, ledger: dict[str, int]) -> list[str]:
     return [*wrong, *([f"it is closed with {left} letters open"] if left else [])]
 
 
-def _count_in_slices(attempt_id: int, turn: Turn) -> dict[str, int]:
+def _count_in_slices(attempt_id: int, deadline: Deadline) -> dict[str, int]:
     """Return how many rows of a run are in each state, unless the worker is stopped meanwhile.
 
-    The time is not looked at, or a run too long for a turn were never counted.
+    The time is not looked at, or a run that takes longer than one call would never be counted.
     """
     sums: dict[str, int] = {}
     for bounds in _walk(attempt_id, SLICE):
-        if turn.is_stopped:
+        if deadline.is_stopped:
             break
         _count("client_id > %s AND client_id <= %s", [attempt_id, *bounds], sums)
     _count("client_id IS NULL", [attempt_id], sums)
@@ -238,17 +238,17 @@ def _walk(attempt_id: int, size: int) -> Iterator[tuple[int, int]]:
 def _standing_runs(now: datetime) -> QuerySet[Attempt]:
     """Return runs at work in which nothing has happened for an hour, though nobody paused them."""
     running = Attempt.objects.running().filter(
-        held_at=None, mailing__is_active=True, mailing__owner__is_active=True
+        paused_at=None, mailing__is_active=True, mailing__owner__is_active=True
     )
     still = Q(last_attempt_at__lt=now - QUIET) | Q(last_attempt_at=None)
     return running.filter(still, started_at__lt=now - QUIET).defer("html", "text").order_by("pk")
 
 
-def _problems_of_standing(attempt: Attempt, now: datetime, turn: Turn) -> list[str]:
+def _problems_of_standing(attempt: Attempt, now: datetime, deadline: Deadline) -> list[str]:
     left = attempt.planned - attempt.done
     found = chunks = empty = 0
     for due_at, leased_until, number in _open_in_chunks(attempt.pk):
-        if turn.is_stopped:
+        if deadline.is_stopped:
             return []
         chunks += 1
         found += number
@@ -309,14 +309,14 @@ def kept_since(now: datetime) -> datetime | None:
     return None if days is None else now - timedelta(days=days)
 
 
-def prune(now: datetime, turn: Turn) -> int:
+def prune(now: datetime, deadline: Deadline) -> int:
     """Delete what nobody needs any more; return how many recipients' rows that were."""
-    _delete_chunks(now, turn)
+    _delete_chunks(now, deadline)
     deleted = 0
     for attempt_id in _outlived_runs(now):
-        if turn.is_over:
+        if deadline.is_over:
             break
-        deleted += _delete_recipients(attempt_id, turn)
+        deleted += _delete_recipients(attempt_id, deadline)
     if deleted:
         tally = Tally()
         tally.add(DELETED, deleted)
@@ -324,11 +324,11 @@ def prune(now: datetime, turn: Turn) -> int:
     return deleted
 
 
-def _delete_chunks(now: datetime, turn: Turn) -> None:
+def _delete_chunks(now: datetime, deadline: Deadline) -> None:
     """Delete the chunks of runs that are done; a worker that comes back late finds none."""
     done = Chunk.objects.exclude(attempt__status=Attempt.Status.RUNNING)
     done = done.filter(attempt__finished_at__lt=now - QUIET).order_by()
-    while not turn.is_over:
+    while not deadline.is_over:
         keys = list(done.values_list("pk", flat=True)[:BATCH])
         if not keys:
             break
@@ -347,17 +347,17 @@ def _outlived_runs(now: datetime) -> list[int]:
     return list(full.order_by("finished_at", "pk").values_list("pk", flat=True))
 
 
-def _delete_recipients(attempt_id: int, turn: Turn) -> int:
+def _delete_recipients(attempt_id: int, deadline: Deadline) -> int:
     """Delete the rows of a run and the letter as it was sent; return how many rows that were."""
     deleted = 0
     for bounds in _walk(attempt_id, BATCH):
-        if turn.is_over:
+        if deadline.is_over:
             break
         deleted += _delete("client_id > %s AND client_id <= %s", [attempt_id, *bounds])
     else:
         nobody = "id IN (SELECT id FROM mailings_delivery WHERE attempt_id = %s"
         nobody += f" AND client_id IS NULL LIMIT {BATCH})"
-        while not turn.is_over:
+        while not deadline.is_over:
             number = _delete(nobody, [attempt_id, attempt_id])
             deleted += number
             if not number:

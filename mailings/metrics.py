@@ -228,8 +228,8 @@ class State:
         """Ask for everything; no question counts letters, of which there are millions."""
         running = Attempt.objects.running()
         numbers = running.aggregate(
-            runs=Count("pk", filter=Q(held_at=None)),
-            paused=Count("pk", filter=Q(held_at__isnull=False)),
+            runs=Count("pk", filter=Q(paused_at=None)),
+            paused=Count("pk", filter=Q(paused_at__isnull=False)),
             planned=Sum("planned", default=0),
             done=Sum(F("accepted") + F("rejected") + F("skipped") + F("unknown"), default=0),
         )

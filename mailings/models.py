@@ -4,7 +4,7 @@ States and who moves them:
 
     Mailing   created -> started -> finished       (a later start arms a finished one again)
     Attempt   running -> success | partial | failure   (only when its sums add up)
-              while it runs it may be held (`held_at`), until somebody lets it go on
+              while it runs it may be paused (`paused_at`), until somebody lets it go on
     Delivery  planned | deferred -> accepted | rejected | deferred | skipped | unknown
 
 A letter that is on its way stays `planned` (or `deferred`): that it is being sent is said by its
@@ -497,7 +497,7 @@ class Mailing(Owned):
         Raises `PermissionError` where somebody else did so already: the owner shall not take
         the switch over and then switch on again.
         """
-        if self.is_held_from(by):
+        if self.is_locked_for(by):
             raise PermissionError("Somebody else switched this mailing off.")
         self.is_active, self.disabled_by, self.disabled_reason = False, by, reason
         self.save(update_fields=["is_active", "disabled_by", "disabled_reason", "updated_at"])
@@ -508,7 +508,7 @@ class Mailing(Owned):
 
         Raises `PermissionError` where `by` is the owner and somebody else switched it off.
         """
-        if self.is_held_from(by):
+        if self.is_locked_for(by):
             raise PermissionError("Somebody else switched this mailing off.")
         self.is_active, self.disabled_by, self.disabled_reason = True, None, ""
         self.save()
@@ -518,7 +518,7 @@ class Mailing(Owned):
 
         transaction.on_commit(tasks.ring)
 
-    def is_held_from(self, user: User) -> bool:
+    def is_locked_for(self, user: User) -> bool:
         """Return whether somebody other than its owner keeps the mailing switched off."""
         by_other = self.disabled_by_id is not None and self.disabled_by_id != self.owner_id
         # A reason without a name: the account of the manager was deleted since.
@@ -545,7 +545,7 @@ class AttemptQuerySet(models.QuerySet):
     def may_go(self, now: datetime) -> AttemptQuerySet:
         """Return runs whose letters may go out."""
         allowed = self.running().filter(
-            mailing__is_active=True, mailing__owner__is_active=True, held_at=None
+            mailing__is_active=True, mailing__owner__is_active=True, paused_at=None
         )
         return allowed.filter(Q(mailing__ends_at=None) | Q(mailing__ends_at__gt=now))
 
@@ -639,8 +639,8 @@ class Attempt(models.Model):
     # Of the accepted ones: those that may have arrived more than once (see Delivery.doubts).
     doubtful = models.PositiveIntegerField(_("may have arrived twice"), default=0, db_default=0)
     # Paused by the engine: the mail server refuses too much of it. A reason of ours (reasons.py).
-    held_at = models.DateTimeField(_("paused"), null=True, blank=True)
-    held_reason = models.CharField(_("reason"), max_length=500, blank=True)
+    paused_at = models.DateTimeField(_("paused"), null=True, blank=True)
+    paused_for = models.CharField(_("reason"), max_length=500, blank=True)
     # Somebody let it go on although many were refused: not paused again for that.
     brake_released = models.BooleanField(default=False)
     # A large run is planned in steps (runs.py), and sent meanwhile: up to this client. Whoever is
@@ -691,10 +691,10 @@ class Attempt(models.Model):
 
         `reason` is one of reasons.py, `words` are the mail server's.
         """
-        rows = Attempt.objects.running().filter(pk=self.pk, held_at=None)
-        if rows.update(held_at=now, held_reason=reason, server_response=words):
+        rows = Attempt.objects.running().filter(pk=self.pk, paused_at=None)
+        if rows.update(paused_at=now, paused_for=reason, server_response=words):
             logger.warning("run %s is paused: %s %s", self.pk, reason, words)
-        self.held_at, self.held_reason, self.server_response = now, reason, words
+        self.paused_at, self.paused_for, self.server_response = now, reason, words
 
     def go_on(self, *, by: User) -> None:
         """Let a paused run go on at once, although many letters were refused."""
@@ -703,8 +703,8 @@ class Attempt(models.Model):
 
         now = timezone.now()
         with transaction.atomic():
-            self.held_at, self.held_reason, self.brake_released = None, "", True
-            self.save(update_fields=["held_at", "held_reason", "brake_released"])
+            self.paused_at, self.paused_for, self.brake_released = None, "", True
+            self.save(update_fields=["paused_at", "paused_for", "brake_released"])
             self.chunks.filter(due_at__gt=now).update(due_at=now)
             log(self.mailing, "mailings.go_on", user=by)
         transaction.on_commit(tasks.ring)

@@ -149,7 +149,7 @@ def is_at_work(mailing: Mailing) -> bool:
 
 def at_work(mailings: MailingQuerySet) -> MailingQuerySet:
     """Return the mailings that have letters to send now: due, or with a run that is not paused."""
-    runs = Attempt.objects.running().filter(mailing=OuterRef("pk"), held_at=None)
+    runs = Attempt.objects.running().filter(mailing=OuterRef("pk"), paused_at=None)
     return mailings.allowed().filter(Q(next_run_at__lte=timezone.now()) | Exists(runs))
 
 
@@ -157,18 +157,18 @@ def at_work(mailings: MailingQuerySet) -> MailingQuerySet:
 
 
 def is_paused(attempt: Attempt) -> bool:
-    return attempt.status == Attempt.Status.RUNNING and attempt.held_at is not None
+    return attempt.status == Attempt.Status.RUNNING and attempt.paused_at is not None
 
 
 def with_pause(mailings: QuerySet[Mailing]) -> QuerySet[Mailing]:
     """Annotate mailings with `is_paused`: a run of theirs waits until somebody lets it go on."""
-    paused = Attempt.objects.running().filter(mailing=OuterRef("pk"), held_at__isnull=False)
+    paused = Attempt.objects.running().filter(mailing=OuterRef("pk"), paused_at__isnull=False)
     return mailings.annotate(is_paused=Exists(paused))
 
 
 def paused_run(mailing: Mailing, user: User) -> Attempt | None:
     """Return the mailing's run that is paused, described for the user, or None."""
-    rows = described(mailing.attempts.running().filter(held_at__isnull=False)[:1], user)
+    rows = described(mailing.attempts.running().filter(paused_at__isnull=False)[:1], user)
     return rows[0] if rows else None
 
 
@@ -242,7 +242,7 @@ def dashboard(user: User) -> dict[str, Any]:
 
 def running(attempts: AttemptQuerySet, user: User) -> list[Attempt]:
     """Return the last runs at work; before them those that wait for somebody."""
-    rows = attempts.running().order_by(F("held_at").desc(nulls_last=True), "-started_at", "-pk")
+    rows = attempts.running().order_by(F("paused_at").desc(nulls_last=True), "-started_at", "-pk")
     return described(rows[:10], user)
 
 
@@ -258,7 +258,7 @@ def describe(attempt: Attempt, user: User) -> Attempt:
     attempt.numbers = attempt_numbers(attempt)
     attempt.reply = show_reply(attempt.server_response, addresses=addresses)
     attempt.is_paused = is_paused(attempt)
-    attempt.pause_reason = show_reply(attempt.held_reason)
+    attempt.pause_reason = show_reply(attempt.paused_for)
     attempt.may_go_on = attempt.is_paused and may_switch(user, attempt.mailing)
     return attempt
 

@@ -142,7 +142,7 @@ def end_retries(mailing_id: int, now: datetime) -> bool:
     then ask again in a moment. A run that has letters to be sent for the first time is not
     touched, nor is one that is paused.
     """
-    runs = Attempt.objects.running().filter(mailing=mailing_id, opening_until=None, held_at=None)
+    runs = Attempt.objects.running().filter(mailing=mailing_id, opening_until=None, paused_at=None)
     for attempt_id in runs.values_list("pk", flat=True):
         with transaction.atomic():
             chunks = Chunk.objects.filter(attempt=attempt_id, due_at__isnull=False)

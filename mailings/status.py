@@ -167,8 +167,8 @@ def run_line(attempt: Attempt) -> str:
     line = f"{bar(attempt)} {progress_words(attempt)} ({attempt.mailing.owner})"
     if attempt.opening_until:
         line += ". " + _("The other recipients are still being put together.")
-    if attempt.held_at:
-        return f"{line}. " + _("Paused: %s") % _(attempt.held_reason)
+    if attempt.paused_at:
+        return f"{line}. " + _("Paused: %s") % _(attempt.paused_for)
     return line if attempt.mailing.is_active else f"{line}. " + _("The mailing is switched off.")
 
 

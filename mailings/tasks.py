@@ -146,6 +146,6 @@ def spare_the_collector(**kwargs: object) -> None:
 def housekeep() -> None:
     """Do the night's work for one turn; call for the next turn where something is left."""
     with _at_work():
-        is_left = housekeeping.run(housekeeping.Turn(TURN_SECONDS, _is_stopping))
+        is_left = housekeeping.run(housekeeping.Deadline(TURN_SECONDS, _is_stopping))
     if is_left:
         async_task("mailings.tasks.housekeep", task_name="housekeeping")

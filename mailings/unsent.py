@@ -64,13 +64,13 @@ def half_opened(attempts: AttemptQuerySet, now: datetime) -> Iterator[str]:
 
 
 def paused(attempts: AttemptQuerySet, since: datetime | None) -> Iterator[str]:
-    held = attempts.running().filter(held_at__isnull=False)
+    held = attempts.running().filter(paused_at__isnull=False)
     if since:
-        held = held.filter(held_at__gte=since)
+        held = held.filter(paused_at__gte=since)
     for run in held.order_by("pk"):
         yield _("%(mailing)s. Its run is paused: %(reason)s %(words)s") % {
             "mailing": title(run.mailing),
-            "reason": _(run.held_reason),
+            "reason": _(run.paused_for),
             "words": run.server_response,
         }
 

@@ -140,7 +140,7 @@ class Turn:
         self.at_work_on = None
         # Letters that wait for a limit have no connection that could wake us.
         timeout = FLUSH_SECONDS if any(hold.hand for hold in self.holds) else 0.02
-        self.transport.turn(timeout)
+        self.transport.step(timeout)
         for sent, result in self.transport.take_results():
             del sent.hold.hand[sent.row.id]
             self.health.judge(sent, result)
@@ -182,7 +182,7 @@ class Turn:
         self.transport.withdraw()
         patience = time.monotonic() + self.server.timeout
         while self.transport.is_busy and time.monotonic() < patience:
-            self.transport.turn(FLUSH_SECONDS)  # The answers reach the journal.
+            self.transport.step(FLUSH_SECONDS)  # The answers reach the journal.
             self.transport.take_results()
         ledger.put_aside(bad.chunk, timezone.now())
 

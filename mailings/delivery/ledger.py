@@ -130,7 +130,7 @@ CLAIM = """
        AND EXISTS (SELECT 1 FROM mailings_attempt a
                      JOIN mailings_mailing m ON m.id = a.mailing_id
                      JOIN accounts_user u ON u.id = m.owner_id
-                    WHERE a.id = %(attempt)s AND a.held_at IS NULL AND m.is_active AND u.is_active
+                    WHERE a.id = %(attempt)s AND a.paused_at IS NULL AND m.is_active AND u.is_active
                       AND (m.ends_at IS NULL OR m.ends_at > %(now)s))
      ORDER BY d.id
 """

@@ -17,10 +17,10 @@ from django.utils import timezone
 
 from mailings import limits, reasons
 from mailings.models import Chunk, MailServer
+from mailings.smtp.connect import Took
 from mailings.smtp.pool import Pool
 from mailings.smtp.protocol import SETUP, Broken, Reply, Server
 from mailings.smtp.session import Session
-from mailings.smtp.setup import Took
 
 logger = logging.getLogger("vestnik.delivery")
 
@@ -118,7 +118,7 @@ def _look_up(stage: str, code: str, enhanced: str) -> Outcome:
 
 
 class Transport(Pool):
-    """Connections to the mail server that sort its replies. `take_results` after each `turn`.
+    """Connections to the mail server that sort its replies. `take_results` after each `step`.
 
     `note` is called at once with each letter and what became of it.
     """

@@ -12,15 +12,15 @@ from collections.abc import Callable, Iterable
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from mailings.smtp.protocol import Broken, Link, Reply, Server
+from mailings.smtp.connect import Took, open_connection
+from mailings.smtp.protocol import Broken, Connection, Reply, Server
 from mailings.smtp.session import Session
-from mailings.smtp.setup import Took, open_link
 
 logger = logging.getLogger("vestnik.delivery")
 
 
 class Pool:
-    """Kept connections in one loop. Letters go in by `submit`; `turn` sends and receives.
+    """Kept connections in one loop. Letters go in by `submit`; `step` sends and receives.
 
     Connections are opened in threads of their own, the first one alone: refused beside it, the
     others know that one works. A connection that cannot be opened while another one works is
@@ -30,7 +30,7 @@ class Pool:
 
     REST = 15.0  # seconds before a refused extra connection is tried again
     LOOK = 0.25  # seconds between two looks for servers that do not answer
-    MOMENT = 0.003  # seconds of a turn: who calls it does more than to send
+    MOMENT = 0.003  # seconds of a step: who calls it does more than to send
 
     def __init__(
         self,
@@ -44,12 +44,12 @@ class Pool:
         self._idle: deque[Session] = deque()
         self._writing: set[int] = set()
         self._opening = 0
-        self._opened: SimpleQueue[tuple[Link | Broken, list[tuple[str, float]], bool]] = (
+        self._opened: SimpleQueue[tuple[Connection | Broken, list[tuple[str, float]], bool]] = (
             SimpleQueue()
         )
         self._rest_until = self._looked = 0.0
         self._closed = False
-        # Whoever calls `turn` must hear of something before more is sent; they have heard of it.
+        # Whoever calls `step` must hear of something before more is sent; they have heard of it.
         self.is_urgent = self.is_heard = False
         self._wake, self._bell = socket.socketpair()
         self._wake.setblocking(False)
@@ -63,7 +63,7 @@ class Pool:
         """Queue letters (see smtp.session.Letter)."""
         self.queue.extend(letters)
 
-    def turn(self, timeout: float) -> None:
+    def step(self, timeout: float) -> None:
         """Send and receive for a moment; wait up to `timeout` seconds for the first event."""
         if self.is_urgent and not self.is_heard:
             return  # It came while the database was waited for.
@@ -83,7 +83,7 @@ class Pool:
         """Send and receive until another file is ready (see select.epoll).
 
         Returns False, with the file perhaps not ready, when nothing more may be sent before
-        whoever calls `turn` has heard of something.
+        whoever calls `step` has heard of something.
         """
         self._poll.register(fd, mask)
         try:
@@ -159,7 +159,7 @@ class Pool:
         """Open one connection, beside another one that works or not: the life of a thread."""
         timings: list[tuple[str, float]] = []
         try:
-            opened: Link | Broken = open_link(
+            opened: Connection | Broken = open_connection(
                 self.server, lambda stage, seconds: timings.append((stage, seconds))
             )
         except Broken as broken:

@@ -72,8 +72,8 @@ class Server:
 
 
 @dataclass(slots=True)
-class Link:
-    """A connection that takes letters: what setup.py hands over to session.py."""
+class Connection:
+    """A connection that takes letters: what connect.py hands over to session.py."""
 
     sock: socket.socket
     extensions: dict[str, str]

@@ -12,8 +12,8 @@ import time
 from collections import deque
 from typing import Protocol
 
-from mailings.smtp.protocol import GO_ON, Broken, Link, Reply, ReplyReader, Server, describe
-from mailings.smtp.setup import Took
+from mailings.smtp.connect import Took
+from mailings.smtp.protocol import GO_ON, Broken, Connection, Reply, ReplyReader, Server, describe
 
 WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 ENVELOPE = ("mail", "rcpt", "data")
@@ -56,7 +56,7 @@ class Desk(Protocol):
 class Session:
     """One open session. `letter` is in hand; `following` was announced behind its body."""
 
-    def __init__(self, link: Link, server: Server, desk: Desk, took: Took) -> None:
+    def __init__(self, link: Connection, server: Server, desk: Desk, took: Took) -> None:
         self.sock, self.server, self.desk, self.took = link.sock, server, desk, took
         self.sock.setblocking(False)
         self.fd = self.sock.fileno()
@@ -123,7 +123,7 @@ class Session:
         self._write(unsent, after_dot=self._after_dot, again=True)
 
     def close(self) -> None:
-        Link(self.sock, {}).close()
+        Connection(self.sock, {}).close()
 
     # -- replies
 

@@ -124,7 +124,7 @@ class TestServerTakesNothing:
         server.fail("login", b"535 5.7.8 Authentication credentials invalid\r\n")
         dispatch.run_pass()
         run = only_run(due)
-        assert run.held_reason == reasons.LOGIN_REFUSED
+        assert run.paused_for == reasons.LOGIN_REFUSED
         assert "credentials invalid" in run.server_response
         assert set(ledger_of(due).values()) == {"planned"}
         server.recover()
@@ -334,7 +334,7 @@ class TestPolicyAndQuota:
         run = only_run(due)
         assert set(ledger_of(due).values()) == {"planned"}
         assert "quota exceeded" in run.server_response
-        assert run.held_reason == reasons.POLICY_REFUSED
+        assert run.paused_for == reasons.POLICY_REFUSED
         assert not runs.is_work_waiting(timezone.now() + timedelta(days=1))
         assert MailServer.objects.get().trouble_since is None
         server.recover()

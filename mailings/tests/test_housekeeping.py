@@ -13,7 +13,7 @@ from django_q.models import Schedule
 
 from conftest import make_client, make_mailing
 from mailings import housekeeping, tasks
-from mailings.housekeeping import BATCH, Turn
+from mailings.housekeeping import BATCH, Deadline
 from mailings.models import Attempt, Chunk, Client, Counter, Delivery, Mailing
 
 pytestmark = pytest.mark.django_db
@@ -67,11 +67,11 @@ def make_running(mailing: Mailing, states: str = "aappd", **fields) -> Attempt:
 
 
 def prune() -> int:
-    return housekeeping.prune(timezone.now(), Turn())
+    return housekeeping.prune(timezone.now(), Deadline())
 
 
 def sweep() -> list[str]:
-    return [finding.problem for finding in housekeeping.sweep(timezone.now(), Turn())]
+    return [finding.problem for finding in housekeeping.sweep(timezone.now(), Deadline())]
 
 
 def unbalance(run: Attempt, **fields) -> None:
@@ -129,8 +129,8 @@ class TestPruning:
     def test_it_goes_on_where_it_stopped(self, mailing):
         old = make_run(mailing, LONG_AGO)
         answers = iter([False, False, False, True, True])
-        turn = Turn(stopping=lambda: next(answers))
-        housekeeping.prune(timezone.now(), turn)
+        deadline = Deadline(stopping=lambda: next(answers))
+        housekeeping.prune(timezone.now(), deadline)
         assert 0 < old.deliveries.count() < 5
         prune()
         assert not old.deliveries.exists()
@@ -141,8 +141,8 @@ class TestPruning:
         monkeypatch.setattr(housekeeping, "BATCH", 2)
         old = make_run(mailing, LONG_AGO)
         left = []
-        turn = Turn(stopping=lambda: left.append(old.deliveries.count()))
-        housekeeping.prune(timezone.now(), turn)
+        deadline = Deadline(stopping=lambda: left.append(old.deliveries.count()))
+        housekeeping.prune(timezone.now(), deadline)
         steps = [before - after for before, after in zip(left, left[1:], strict=False)]
         assert (left[0], left[-1], max(steps)) == (5, 0, 2)
 
@@ -177,7 +177,7 @@ class TestSweep:
         assert sweep()
         newer = make_run(mailing, timedelta(minutes=30))
         unbalance(newer, accepted=2, rejected=2)
-        found = housekeeping.sweep(timezone.now() + YESTERDAY, Turn())
+        found = housekeeping.sweep(timezone.now() + YESTERDAY, Deadline())
         assert {finding.run for finding in found} == {newer.pk}
 
     def test_a_run_whose_recipients_were_deleted_is_not_reported(self, mailing):
@@ -228,7 +228,7 @@ class TestSweep:
         for hours in (30, 20, 10):
             run = make_run(mailing, timedelta(hours=hours))
             unbalance(run, accepted=4, rejected=0)
-        found = housekeeping.sweep(timezone.now(), Turn(seconds=0))
+        found = housekeeping.sweep(timezone.now(), Deadline(seconds=0))
         assert found == []
         assert len(sweep()) == 6
 
@@ -245,12 +245,12 @@ class TestNight:
     def test_it_sweeps_and_deletes(self, mailing, caplog):
         old, wrong = make_run(mailing, LONG_AGO), make_run(mailing, YESTERDAY)
         unbalance(wrong, accepted=4, rejected=0)
-        assert housekeeping.run(Turn()) is False
+        assert housekeeping.run(Deadline()) is False
         assert not old.deliveries.exists()
         assert len(caplog.records) >= 2
         # A second call in the same night has nothing to tell.
         caplog.clear()
-        assert housekeeping.run(Turn()) is False
+        assert housekeeping.run(Deadline()) is False
         assert not caplog.records
 
     def test_two_at_once_do_it_once(self, mailing):
@@ -259,11 +259,11 @@ class TestNight:
 
         def stopping() -> bool:
             if not second:
-                second.append(housekeeping.run(Turn()))
+                second.append(housekeeping.run(Deadline()))
                 assert old.deliveries.exists()
             return False
 
-        assert housekeeping.run(Turn(stopping=stopping)) is False
+        assert housekeeping.run(Deadline(stopping=stopping)) is False
         assert second == [False]
         assert not old.deliveries.exists()
 
@@ -271,7 +271,7 @@ class TestNight:
         old, now = make_run(mailing, LONG_AGO), timezone.now()
         dead_since = now - timedelta(seconds=1)
         Counter.objects.create(name=housekeeping.HELD_UNTIL, value=dead_since.timestamp())
-        housekeeping.run(Turn())
+        housekeeping.run(Deadline())
         assert not old.deliveries.exists()
 
     def test_the_task_calls_for_another_turn_while_something_is_left(self, mailing, monkeypatch):

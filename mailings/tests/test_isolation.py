@@ -108,7 +108,7 @@ def fill_workspace(owner: User, key: int, marker: str, secret: str) -> None:
     attempt = Attempt.objects.create(
         id=key, mailing=mailing, message=message, slot=now, planned=2, rejected=1,
         server_response=f"550 {marker} <{secret}@example.com>",
-        held_at=now, held_reason=reasons.TOO_MANY_REFUSED,
+        paused_at=now, paused_for=reasons.TOO_MANY_REFUSED,
         subject=marker, html=f"<p>{marker}</p>", text=marker,
     )  # fmt: skip
     Delivery.objects.create(

@@ -149,7 +149,7 @@ class TestState:
 
     def test_runs_at_work(self, owner):
         make_run(owner, accepted=10, rejected=1, skipped=2, unknown=3)
-        make_run(owner, held_at=timezone.now())
+        make_run(owner, paused_at=timezone.now())
         make_run(owner, status=Attempt.Status.SUCCESS, accepted=100)
         state = State.read(timezone.now())
         assert (state.runs, state.paused, state.letters_left) == (1, 1, 184)
@@ -169,7 +169,7 @@ class TestState:
     @pytest.mark.parametrize("obstacle", ["held", "off", "over", "blocked", "finished"])
     def test_what_may_not_be_sent_does_not_wait(self, owner, obstacle):
         fields = {
-            "held": {"held_at": ago(1)},
+            "held": {"paused_at": ago(1)},
             "off": {"is_active": False},
             "over": {"ends_at": ago(1)},
             "finished": {"status": Attempt.Status.SUCCESS, "accepted": 100},

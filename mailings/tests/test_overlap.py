@@ -67,26 +67,26 @@ def outcomes(transport: Transport) -> list[Outcome]:
 
 def test_letters_go_out_meanwhile(transport, server):
     transport.submit(Letter(f"c{n}@example.com") for n in range(20))
-    transport.turn(0.0)  # Opens the connection.
+    transport.step(0.0)  # Opens the connection.
     Statement(lambda: len(server.letters) == 20).run()
     while len(results := transport._results) < 20:
-        transport.turn(1.0)
+        transport.step(1.0)
     assert {result.outcome for _letter, result in results} == {Outcome.ACCEPTED}
 
 
 def test_nothing_is_begun_after_news_that_the_worker_must_hear_first(transport, server):
     server.fail("rcpt", NEVER, to="c0@example.com")
     transport.submit(Letter(f"c{n}@example.com") for n in range(20))
-    transport.turn(0.0)
+    transport.step(0.0)
     Statement(lambda: transport.is_urgent).run()
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
-    transport.turn(0.0)
+    transport.step(0.0)
     # The one that was announced behind it may have gone out.
     assert len(server.letters) <= 1
     assert outcomes(transport)[0] is Outcome.NEVER
     while len(server.letters) < 19:
-        transport.turn(1.0)
+        transport.step(1.0)
         transport.take_results()
 
 
@@ -99,7 +99,7 @@ def test_an_error_of_the_statement_is_told_as_ever(transport, server):
 def test_other_threads_wait_by_themselves(transport, server):
     """Connections that a worker's threads might use serve no letters."""
     transport.submit([Letter("c@example.com")])
-    transport.turn(0.0)
+    transport.step(0.0)
     params = {**connection.get_connection_params()}
     params.pop("cursor_factory", None)
     seen = []
@@ -121,6 +121,6 @@ def test_a_server_that_hangs_is_left_also_meanwhile(transport, server, settings)
     settings.SMTP_TIMEOUT = 1
     server.fail("body", HANG)
     transport.submit([Letter("c@example.com")])
-    transport.turn(0.0)
+    transport.step(0.0)
     Statement(lambda: bool(transport._results)).run()
     assert outcomes(transport) == [Outcome.DOUBT]

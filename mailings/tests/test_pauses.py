@@ -35,7 +35,7 @@ def go_on(browser, user, attempt, method="post", **options):
 
 
 def is_paused(attempt) -> bool:
-    return Attempt.objects.get(pk=attempt.pk).held_at is not None
+    return Attempt.objects.get(pk=attempt.pk).paused_at is not None
 
 
 def pages(attempt: Attempt) -> list[str]:
@@ -91,7 +91,7 @@ class TestNotice:
     ])  # fmt: skip
     def test_the_reason_is_translated(self, browser, owner, attempt, monkeypatch, reason):
         monkeypatch.setattr("mailings.reports.gettext", lambda words: words.upper())
-        Attempt.objects.update(held_reason=reason)
+        Attempt.objects.update(paused_for=reason)
         page = reports.describe(Attempt.objects.get(), owner)
         assert page.pause_reason == reason.upper()
 
@@ -130,7 +130,7 @@ class TestButton:
         )
         assert "The mailing goes on." in response.content.decode()
         attempt.refresh_from_db()
-        assert (attempt.held_at, attempt.held_reason) == (None, "")
+        assert (attempt.paused_at, attempt.paused_for) == (None, "")
         assert attempt.brake_released
 
     def test_letters_wait_no_longer(
@@ -159,7 +159,7 @@ class TestButton:
         assert ModelLogEntry.objects.filter(action="mailings.go_on").count() == 1
 
     def test_a_run_that_never_stood_is_left_alone(self, browser, owner, attempt):
-        Attempt.objects.update(held_at=None, held_reason="")
+        Attempt.objects.update(paused_at=None, paused_for="")
         go_on(browser, owner, attempt)
         assert not Attempt.objects.get().brake_released
 

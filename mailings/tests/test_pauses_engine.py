@@ -59,8 +59,8 @@ class TestManyRefused:
     def test_pauses_and_goes_on_when_told(self, server, bad):
         dispatch.run_pass()
         run = only_run(bad)
-        assert run.held_at
-        assert (run.held_reason, run.server_response) == (
+        assert run.paused_at
+        assert (run.paused_for, run.server_response) == (
             reasons.TOO_MANY_REFUSED, "550 5.1.1 No such user"
         )  # fmt: skip
         assert run.accepted + run.rejected < run.planned
@@ -75,14 +75,14 @@ class TestManyRefused:
         refuse(server, *range(500, 530))
         dispatch.run_pass()
         assert_adds_up(run)
-        assert (run.status, run.held_at, run.rejected) == ("partial", None, 45)
+        assert (run.status, run.paused_at, run.rejected) == ("partial", None, 45)
         assert len(server.letters) == 555
         assert_nobody_got_two(server)
 
     def test_other_companies_go_on(self, server, bad, stranger):
         other = make_due(stranger, 5, domain="other.test")
         dispatch.run_pass()
-        assert only_run(bad).held_at
+        assert only_run(bad).paused_at
         assert only_run(other).status == Attempt.Status.SUCCESS
         assert MailServer.objects.get().trouble_since is None
 
@@ -118,14 +118,14 @@ class TestManyRefused:
         due = make_due(owner, 20)
         dispatch.run_pass()
         run = only_run(due)
-        assert (run.status, run.rejected, run.held_at) == ("partial", 3, None)
+        assert (run.status, run.rejected, run.paused_at) == ("partial", 3, None)
 
     def test_one_in_twenty_is_not_too_many(self, server, owner):
         refuse(server, *range(10))
         due = make_big(owner, 200)
         dispatch.run_pass()
         run = only_run(due)
-        assert (run.status, run.rejected, run.held_at) == ("partial", 10, None)
+        assert (run.status, run.rejected, run.paused_at) == ("partial", 10, None)
 
     def test_eleven_of_two_hundred_are(self, server, owner):
         """However fast the answers come: the first letters are judged before more go out."""
@@ -133,7 +133,7 @@ class TestManyRefused:
         due = make_big(owner, 600)
         dispatch.run_pass()
         run = only_run(due)
-        assert (run.held_reason, run.rejected) == (reasons.TOO_MANY_REFUSED, 11)
+        assert (run.paused_for, run.rejected) == (reasons.TOO_MANY_REFUSED, 11)
         assert run.accepted + run.rejected == 200
 
     def test_ten_of_the_first_and_many_later_are_not(self, server, owner):
@@ -141,7 +141,7 @@ class TestManyRefused:
         due = make_big(owner, 600)
         dispatch.run_pass()
         run = only_run(due)
-        assert (run.status, run.rejected, run.held_at) == ("partial", 40, None)
+        assert (run.status, run.rejected, run.paused_at) == ("partial", 40, None)
 
     def test_late_refusals_do_not_pause(self, server, owner, settings):
         settings.SMTP_CONNECTIONS = 1
@@ -149,7 +149,7 @@ class TestManyRefused:
         due = make_big(owner, 600)
         dispatch.run_pass()
         run = only_run(due)
-        assert (run.status, run.rejected, run.held_at) == ("partial", 40, None)
+        assert (run.status, run.rejected, run.paused_at) == ("partial", 40, None)
 
 
 class TestServerRefusesUs:
@@ -173,7 +173,7 @@ class TestServerRefusesUs:
         server.fail("before-body", reply)
         dispatch.run_pass()
         run = only_run(due)
-        assert (run.held_reason, run.status) == (reason, "running")
+        assert (run.paused_for, run.status) == (reason, "running")
         assert run.server_response == reply.decode().strip()
         assert not run.deliveries.exclude(status="planned", tries=0).exists()
         assert MailServer.objects.get().trouble_since is None
@@ -196,7 +196,7 @@ class TestServerRefusesUs:
         for _ in range(2):
             dispatch.run_pass()
             run = only_run(due)
-            assert run.held_reason == reasons.QUOTA_REFUSED
+            assert run.paused_for == reasons.QUOTA_REFUSED
             run.go_on(by=owner)
         assert not run.deliveries.exclude(tries=0).exists()
 
@@ -209,7 +209,7 @@ class TestServerRefusesUs:
         for _ in range(2):
             dispatch.run_pass()
             assert only_run(due).accepted == 17
-            assert not only_run(due).held_at
+            assert not only_run(due).paused_at
             let_time_pass(due)
         run = only_run(due)
         assert_adds_up(run)
@@ -226,7 +226,7 @@ class TestServerRefusesUs:
         pauses = 0
         for _ in range(6):
             dispatch.run_pass()
-            if only_run(due).held_at:
+            if only_run(due).paused_at:
                 only_run(due).go_on(by=owner)
                 pauses += 1
             let_time_pass(due)

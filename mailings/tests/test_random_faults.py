@@ -85,7 +85,7 @@ def time_and_people_help(mailing: Mailing) -> None:
     let_time_pass(mailing)
     past = timezone.now() - timedelta(seconds=2)
     Pace.objects.update(paced_until=past, halved_at=past, changed_at=past - timedelta(minutes=1))
-    if (run := only_run(mailing)).held_at:
+    if (run := only_run(mailing)).paused_at:
         run.go_on(by=mailing.owner)
 
 

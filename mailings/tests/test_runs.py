@@ -115,7 +115,7 @@ class TestOpening:
         run = only_run(mailing)
         rows = run.deliveries.all() if paused else run.deliveries.all()[:2]
         Delivery.objects.filter(pk__in=rows.values("pk")).update(status="deferred", next_try_at=now)
-        Attempt.objects.update(held_at=now if paused else None)
+        Attempt.objects.update(paused_at=now if paused else None)
         runs.open_due(mailing.starts_at + timedelta(days=1))
         run.refresh_from_db()
         assert run.status == "running"

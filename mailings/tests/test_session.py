@@ -151,7 +151,7 @@ def send(transport: Transport, *letters: Letter) -> list[Outcome]:
     end = time.monotonic() + 20
     while not all(letter.results for letter in letters):
         assert time.monotonic() < end
-        transport.turn(0.1)
+        transport.step(0.1)
         for letter, result in transport.take_results():
             letter.results.append(result)
     assert all(len(letter.results) == 1 for letter in letters)

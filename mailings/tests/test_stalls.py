@@ -236,7 +236,7 @@ def test_policy_that_refuses_every_letter_of_a_small_run(server, owner):
     server.fail("rcpt", POLICY)
     dispatch.run_pass()
     run = only_run(due)
-    assert (run.status, run.held_reason) == ("running", reasons.POLICY_REFUSED)
+    assert (run.status, run.paused_for) == ("running", reasons.POLICY_REFUSED)
     assert "Message rejected by policy" in run.server_response
     assert set(ledger_of(due).values()) == {"planned"}
     assert MailServer.objects.get().trouble_since is None

@@ -83,7 +83,7 @@ class TestOnce:
         )
         Pace.objects.create(name="domain:slow.example", rate=4)
         make_chunk(make_run(owner, planned=4, accepted=2), 3700)
-        make_run(owner, held_at=timezone.now(), held_reason=reasons.NO_RECIPIENTS)
+        make_run(owner, paused_at=timezone.now(), paused_for=reasons.NO_RECIPIENTS)
         make_run(owner, is_active=False)
         out = show()
         assert "Accepted: 1,234,567" in out

@@ -100,7 +100,7 @@ class TestManager:
         assert not state(mailing)[0]
 
 
-class TestOwnerOfAHeldMailing:
+class TestOwnerOfALockedMailing:
     @pytest.fixture(autouse=True)
     def held(self, mailing, manager):
         mailing.switch_off(by=manager, reason="Complaints <b>")

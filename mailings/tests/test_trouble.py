@@ -86,7 +86,7 @@ class TestWhoSeesIt:
         "change",
         [
             {"status": "partial", "unknown": 1},
-            {"held_at": NOON, "held_reason": reasons.QUOTA_REFUSED},
+            {"paused_at": NOON, "paused_for": reasons.QUOTA_REFUSED},
         ],
         ids=["over", "paused"],
     )

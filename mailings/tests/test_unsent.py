@@ -103,7 +103,7 @@ class TestNotOpened:
 
     def test_a_run_left_out(self, server, owner, stranger):
         due = make_due(owner, 2, periodicity="daily")
-        server.fail("rcpt", LATER)
+        server.fail("connect", LATER)  # Nothing of it could be sent, and so it waits.
         run()
         Attempt.objects.update(slot=timezone.now() - timedelta(days=2))
         Mailing.objects.update(next_run_at=timezone.now())

@@ -168,7 +168,7 @@ class MailingInspectView(owned.OwnedInspectView):
         paused = reports.paused_run(mailing, user)
         return {
             "can_switch": may_switch(user, mailing),
-            "is_held": mailing.is_held_from(user),
+            "is_locked": mailing.is_locked_for(user),
             "is_own": mailing.owner_id == user.pk,
             "paused": paused,
             "is_live": paused or reports.is_at_work(mailing),

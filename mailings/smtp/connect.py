@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
 
-from mailings.smtp.protocol import Broken, Link, Reply, ReplyReader, Server, describe
+from mailings.smtp.protocol import Broken, Connection, Reply, ReplyReader, Server, describe
 
 # Seconds that a server has for a reply before it takes letters, if it has not less by
 # Server.timeout, and for all of them together. Letters may be waited for longer; but whether there
@@ -28,15 +28,15 @@ REPLY_SECONDS, SETUP_SECONDS = 30.0, 45.0
 Took = Callable[[str, float], None]
 
 
-def open_link(server: Server, took: Took = lambda stage, seconds: None) -> Link:
+def open_connection(server: Server, took: Took = lambda stage, seconds: None) -> Connection:
     """Connect, greet, secure and log in. Raises `Broken` with a stage of SETUP."""
-    setup = Setup(server, took)
+    handshake = Handshake(server, took)
     try:
-        setup.run()
+        handshake.run()
     except BaseException:
-        setup.close()
+        handshake.close()
         raise
-    return Link(setup.sock, setup.extensions)
+    return Connection(handshake.sock, handshake.extensions)
 
 
 def look_up(server: Server, asked: Future[list[Any]]) -> None:
@@ -47,7 +47,7 @@ def look_up(server: Server, asked: Future[list[Any]]) -> None:
         asked.set_exception(error)
 
 
-class Setup:
+class Handshake:
     def __init__(self, server: Server, took: Took) -> None:
         self.server, self.took = server, took
         self.end = time.monotonic() + SETUP_SECONDS

@@ -18,21 +18,21 @@ from django.urls import reverse
 from mailings import tasks
 from mailings.delivery import dispatch
 from mailings.models import Mailing, MailServer
-from mailings.smtp import setup
+from mailings.smtp import connect
 from mailings.tests.conftest import ledger_of, only_run, point_at
 from mailings.tests.servers import HANG
 from mailings.tests.test_trouble import NOTICE
 
 LONGEST = 180  # of SMTP_TIMEOUT
-SETUP_SECONDS = setup.SETUP_SECONDS
+SETUP_SECONDS = connect.SETUP_SECONDS
 HOST = "mail.example.test"
 
 
 @pytest.fixture(autouse=True)
 def limits(settings, server, monkeypatch) -> None:
     settings.SMTP_TIMEOUT = LONGEST
-    monkeypatch.setattr(setup, "REPLY_SECONDS", 0.3)
-    monkeypatch.setattr(setup, "SETUP_SECONDS", 0.5)
+    monkeypatch.setattr(connect, "REPLY_SECONDS", 0.3)
+    monkeypatch.setattr(connect, "SETUP_SECONDS", 0.5)
 
 
 def assert_out_of_order(due: Mailing, browser) -> None:
