@@ -17,6 +17,7 @@ from mailings.status import grouped, plain
 # Chunks of a run that are looked through for letters that were due and put off. Those that wait
 # for a limit come first; behind them are those that wait for a further try.
 NEAREST = 100
+GIVEN_UP = (reasons.WINDOW_CLOSED, reasons.NEXT_RUN)
 NEVER_BEGUN = (reasons.NOT_COMPOSED, reasons.STILL_RUNNING)
 
 
@@ -37,7 +38,7 @@ def describe(began: datetime, mailing_id: int | None = None) -> list[str]:
         never_begun(attempts.filter(finished_at__gte=began)),
         half_opened(attempts, now),
         paused(attempts, paused_since),
-        out_of_time(attempts.filter(finished_at__gte=began)),
+        given_up(attempts.filter(finished_at__gte=began)),
         left(attempts, now),
     )
     return [plain(line) for line in lines]
@@ -75,15 +76,13 @@ def paused(attempts: AttemptQuerySet, since: datetime | None) -> Iterator[str]:
         }
 
 
-def out_of_time(ended: AttemptQuerySet) -> Iterator[str]:
-    """Tell of runs that were closed because their mailing ended."""
-    late = Q(deliveries__response=reasons.WINDOW_CLOSED)
+def given_up(ended: AttemptQuerySet) -> Iterator[str]:
+    """Tell of runs that were closed because their mailing ended, or its next run was due."""
+    late = Q(deliveries__response__in=GIVEN_UP)
     for run in ended.filter(skipped__gt=0).annotate(late=Count("deliveries", filter=late)):
         if run.late:
-            yield _("%(mailing)s ended before the turn of some letters: %(count)s") % {
-                "mailing": title(run.mailing),
-                "count": grouped(run.late),
-            }
+            words = _("%(mailing)s. Letters given up, as it ended or ran anew: %(count)s.")
+            yield words % {"mailing": title(run.mailing), "count": grouped(run.late)}
 
 
 def left(attempts: AttemptQuerySet, now: datetime) -> Iterator[str]:

@@ -39,6 +39,12 @@ def failing(*_args: object, **_kwargs: object) -> None:
     raise ValueError("a defect")
 
 
+def let_a_day_pass() -> None:
+    """Let the next run of a daily mailing come due."""
+    Attempt.objects.update(slot=timezone.now() - timedelta(days=2))
+    Mailing.objects.update(next_run_at=timezone.now())
+
+
 @pytest.fixture
 def named(due) -> str:
     """How the mailing that is due is named in what the command says."""
@@ -101,12 +107,11 @@ class TestNotOpened:
         assert done.code == 1
         assert done.err == f"{named}: The letter could not be put together.\n"
 
-    def test_a_run_left_out(self, server, owner, stranger):
+    def test_a_run_left_out(self, server, owner):
         due = make_due(owner, 2, periodicity="daily")
-        server.fail("connect", LATER)  # Nothing of it could be sent, and so it waits.
+        server.fail("rcpt", POLICY)
         run()
-        Attempt.objects.update(slot=timezone.now() - timedelta(days=2))
-        Mailing.objects.update(next_run_at=timezone.now())
+        let_a_day_pass()
         done = run()
         assert done.code == 1
         assert "This run was left out: the one before it was still at work." in done.err
@@ -168,8 +173,20 @@ class TestLeft:
         Mailing.objects.update(ends_at=timezone.now())
         done = run()
         assert done.code == 1
-        words = f"Mailing {due.pk}, Weekly news ended before the turn of some letters: 5\n"
+        words = f"Mailing {due.pk}, Weekly news. Letters given up, as it ended or ran anew: 5.\n"
         assert done.err == words
+
+    def test_when_the_next_run_is_due(self, server, owner):
+        due = make_due(owner, 2, periodicity="daily")
+        server.fail("rcpt", LATER, to="c0@example.com")
+        run()
+        server.recover()
+        let_a_day_pass()
+        done = run()
+        assert done.code == 1
+        words = f"Mailing {due.pk}, Weekly news. Letters given up, as it ended or ran anew: 1.\n"
+        assert done.err == words
+        assert due.attempts.filter(status="success").count() == 1
 
     def test_not_those_that_wait_for_a_further_try(self, server, due, settings):
         """They were told of by the pass that tried them."""
