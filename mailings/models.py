@@ -590,8 +590,10 @@ class AttemptQuerySet(models.QuerySet):
         for the other crosswise. To be called in the transaction that deletes the runs.
         """
         chunks = Chunk.objects.filter(attempt__in=self.values("pk")).order_by("pk")
-        for _chunk in chunks.select_for_update(of=("self",)).values_list("pk").iterator():
-            pass
+        # Twice: who planned more of a run meanwhile held a chunk of it.
+        for _time in range(2):
+            for _chunk in chunks.select_for_update(of=("self",)).values_list("pk").iterator():
+                pass
         rows = Delivery.objects.filter(attempt__in=self.values("pk")).order_by()
         rows._raw_delete(rows.db)
         self.opening().update(opening_until=None)

@@ -8,10 +8,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connection, transaction
-from django.db.models import Count, Exists, F, Max, OuterRef, QuerySet
+from django.db.models import Count, Exists, F, Max, OuterRef, Q, QuerySet
 from django.db.models.functions import Lower
 from django.utils import timezone
 
@@ -42,10 +42,12 @@ LAST_CHUNK_SIZE = 500  # of the last ones of a run: see part_of_row
 FIRST_STEP, LEAST_STEP, LARGEST_STEP = 20_000, 1000, 200_000
 SHORT_STEP, LONG_STEP = 2.0, 5.0
 OPENING_LEASE = timedelta(seconds=20)  # between two steps; then another worker goes on
+WAITING = (Delivery.Status.PLANNED, Delivery.Status.DEFERRED)
 # Rows are saved a moment before their recipients are.
 AUDIENCE_GRACE = 10  # seconds
-# A mailing that could not be opened is left alone by this process for so long (seconds).
-OPEN_AGAIN = 60
+# A mailing that could not be opened is left alone by this process for so long (seconds), and one
+# whose last run is about to end for so long.
+OPEN_AGAIN, ASK_AGAIN = 60, 3
 _not_before: dict[int, float] = {}  # time.monotonic() by mailing
 
 
@@ -126,6 +128,8 @@ def _take_over(now: datetime, mailing_id: int | None) -> Iterator[Opening]:
 def _open_safely(mailing_id: int, now: datetime) -> Attempt | None:
     try:
         if not end_retries(mailing_id, now):
+            logger.info("mailing %s waits for letters of its last run in hand", mailing_id)
+            _not_before[mailing_id] = time.monotonic() + ASK_AGAIN
             return None
         return open_run(mailing_id, now)
     except Exception:  # one mailing's defect must not hold up the others
@@ -139,23 +143,36 @@ def end_retries(mailing_id: int, now: datetime) -> bool:
 
     Whoever it has not reached is reached by the next one: a mailbox that is full for days must
     not cost everybody a day's letter. Returns False where a worker has a letter of it in hand:
-    then ask again in a moment. A run that has letters to be sent for the first time is not
-    touched, nor is one that is paused.
+    then ask again in a moment. A run that has letters which were never tried is not touched, nor
+    is one that is paused, nor any where the next one could not begin.
     """
     runs = Attempt.objects.running().filter(mailing=mailing_id, opening_until=None, paused_at=None)
-    for attempt_id in runs.values_list("pk", flat=True):
-        with transaction.atomic():
-            chunks = Chunk.objects.filter(attempt=attempt_id, due_at__isnull=False)
-            rows = [rows_in(chunk) for chunk in chunks.order_by("pk").select_for_update()]
-            if any(part.filter(status=Delivery.Status.PLANNED).exists() for part in rows):
-                continue
-            if chunks.filter(leased_until__gte=now).exists():
-                return False
-            for part in rows:
-                waiting = part.filter(status=Delivery.Status.DEFERRED)
-                _skip(attempt_id, waiting, reasons.NEXT_RUN, now)
-            chunks.update(due_at=None)
-        close_run(attempt_id, now)
+    runs = runs.exclude(mailing__ends_at__lte=now).select_related("mailing__message")
+    for attempt in runs.defer("html", "text"):
+        letter.compose(attempt.mailing.message)  # If it raises, nothing is ended.
+        if not _end_tries(attempt.pk, now):
+            return False
+        close_run(attempt.pk, now)
+    return True
+
+
+def _end_tries(attempt_id: int, now: datetime) -> bool:
+    from mailings.delivery import ledger  # It works on this module.
+
+    untried = Q(status=Delivery.Status.PLANNED) | Q(status=Delivery.Status.DEFERRED, tries=0)
+    with transaction.atomic():
+        open_chunks = Chunk.objects.filter(attempt=attempt_id, due_at__isnull=False)
+        chunks = list(open_chunks.order_by("pk").select_for_update())
+        if any(rows_in(chunk).filter(untried).exists() for chunk in chunks):
+            return True
+        if any(chunk.leased_until and chunk.leased_until >= now for chunk in chunks):
+            return False
+        ended = Ended()
+        for chunk in chunks:
+            ledger.settle_dead_worker(chunk, now)
+            ended += _skip(rows_in(chunk).filter(status__in=WAITING), reasons.NEXT_RUN, now)
+        open_chunks.update(due_at=None, worker="", leased_until=None, claimed_to=0)
+        ended.add_to(attempt_id)
     return True
 
 
@@ -201,6 +218,11 @@ class Opening:
         if attempt is None:
             return self._lose()
         with transaction.atomic():
+            # Whoever deletes the run waits for this step, or lets none begin. Of all chunks this
+            # one is the last that a worker wants.
+            chunks = Chunk.objects.filter(attempt=attempt.pk).order_by("-pk")
+            if not chunks.select_for_update(of=("self",))[:1]:
+                return self._lose()
             count, skipped = _plan_step(attempt, self.size, timezone.now())
             sums = {"planned": F("planned") + count, "skipped": F("skipped") + skipped}
             until = {"audience_to": attempt.audience_to, "opening_until": attempt.opening_until}
@@ -359,7 +381,7 @@ def skip_unwanted(attempt_id: int, rows: QuerySet[Delivery], now: datetime) -> N
     mailing = Mailing.objects.filter(attempts=attempt_id).first()
     if mailing is None:
         return  # It was deleted, and all its rows with it.
-    waiting = rows.filter(status__in=(Delivery.Status.PLANNED, Delivery.Status.DEFERRED))
+    waiting = rows.filter(status__in=WAITING)
     nobody = ~Exists(Client.objects.filter(pk=OuterRef("client_id")))
     # Nobody would know whether the old one still agrees: only the new one can be asked.
     moved = waiting.exclude(email=F("client__email")).annotate(now=Lower("client__email"))
@@ -371,20 +393,35 @@ def skip_unwanted(attempt_id: int, rows: QuerySet[Delivery], now: datetime) -> N
     if mailing.ends_at is not None and mailing.ends_at <= now:
         unwanted[reasons.WINDOW_CLOSED] = waiting
     with transaction.atomic():
+        ended = Ended()
         for reason, found in unwanted.items():
-            _skip(attempt_id, found, reason, now)
+            ended += _skip(found, reason, now)
+        ended.add_to(attempt_id)
 
 
-def _skip(attempt_id: int, rows: QuerySet[Delivery], reason: str, now: datetime) -> None:
-    """Close rows of a run with a reason; whoever may have the letter already is not skipped."""
+class Ended(NamedTuple):
+    """How many rows of a run have ended without a further try."""
+
+    skipped: int = 0
+    unknown: int = 0
+
+    def __add__(self, other: Ended) -> Ended:
+        return Ended(self.skipped + other.skipped, self.unknown + other.unknown)
+
+    def add_to(self, attempt_id: int) -> None:
+        """Add them to the sums of the run, when all its rows are written: as workers do."""
+        if any(self):
+            sums = {name: F(name) + number for name, number in self._asdict().items()}
+            Attempt.objects.filter(pk=attempt_id).update(**sums)
+
+
+def _skip(rows: QuerySet[Delivery], reason: str, now: datetime) -> Ended:
+    """Close rows with a reason; whoever may have the letter already is not skipped."""
     final = {"code": None, "next_try_at": None, "updated_at": now}
     doubtful = rows.filter(doubts__gt=0)
     doubtful.exclude(response__in=reasons.IN_DOUBT).update(response=reasons.ANSWER_LOST)
     unknown = doubtful.update(status=Delivery.Status.UNKNOWN, **final)
-    skipped = rows.update(status=Delivery.Status.SKIPPED, response=reason, **final)
-    if skipped or unknown:
-        sums = {"skipped": F("skipped") + skipped, "unknown": F("unknown") + unknown}
-        Attempt.objects.filter(pk=attempt_id).update(**sums)
+    return Ended(rows.update(status=Delivery.Status.SKIPPED, response=reason, **final), unknown)
 
 
 def runs_to_close() -> QuerySet[Attempt]:

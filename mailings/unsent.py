@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from itertools import chain
 
@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from mailings import limits, reasons, runs
-from mailings.models import Attempt, AttemptQuerySet, Chunk, Delivery, Mailing
+from mailings.models import Attempt, AttemptQuerySet, Chunk, Delivery, Mailing, MailingQuerySet
 from mailings.status import grouped, plain
 
 # Chunks of a run that are looked through for letters that were due and put off. Those that wait
@@ -44,8 +44,8 @@ def describe(began: datetime, mailing_id: int | None = None) -> list[str]:
     return [plain(line) for line in lines]
 
 
-def not_opened(due: Iterable[Mailing], now: datetime) -> Iterator[str]:
-    for mailing in due:
+def not_opened(due: MailingQuerySet, now: datetime) -> Iterator[str]:
+    for mailing in due.exclude(attempts__status=Attempt.Status.RUNNING):
         is_young = (now - mailing.created_at).total_seconds() < runs.AUDIENCE_GRACE
         if not is_young or mailing.audience().exists():
             yield _("%s could not be opened; the log says why.") % title(mailing)

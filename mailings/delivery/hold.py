@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from django.conf import settings
 from django.utils import timezone
 
 from mailings import limits, reasons
@@ -29,7 +28,7 @@ BATCH = 500  # rows that are claimed, and results that are written, at a time
 # and so does a share of refused addresses among a run's first letters. So many go out at a time
 # until they are decided: then neither more nor less than these are judged.
 REFUSALS = 3
-QUOTA = "5.4.5"  # whoever is next in turn meets it
+QUOTA = "5.4.5"
 FIRST_LETTERS, MOST_REFUSED = 200, 0.05
 
 
@@ -160,29 +159,36 @@ class Hold:
     def refused(self, letter: Letter, result: Result) -> None:
         """Take in a refusal that is nobody's fault; some of them pause the run.
 
-        Of a letter that was tried before it says no more than it did then: others had theirs
-        meanwhile.
+        Where somebody was refused before, it says no more than it did then: others had their
+        letters meanwhile.
         """
-        if result.outcome is Outcome.LOGIN or not letter.row.tries:
-            self.refusals += 1
-            self.last_refusal = result
-            if result.outcome is Outcome.LOGIN or self.refusals >= REFUSALS:
-                self.pause_for_refusal(result)
+        if result.outcome is Outcome.REFUSED and self.is_persons(letter, result):
+            return
+        self.refusals += 1
+        self.last_refusal = result
+        if result.outcome is Outcome.LOGIN or self.refusals >= REFUSALS:
+            self.pause_for_refusal(result)
+
+    def is_persons(self, letter: Letter, result: Result) -> bool:
+        """Return whether a refusal is about this person: they were refused before.
+
+        A quota is about nobody: whoever is next in turn meets it.
+        """
+        return letter.row.response.startswith("5") and result.enhanced != QUOTA
 
     def decide(self, letter: Letter, result: Result, *, in_trouble: bool) -> None:
         """Say what an answer comes to that may have been the server's trouble."""
-        outcome, wait, tries = Outcome.LATER, 0.0, letter.row.tries
-        # A refusal of policy or quota is held against nobody at first. But who is refused again,
-        # also after somebody let the run go on, must not stand in the way of others for ever.
-        is_again = tries > 0 or self.chunk.attempt.brake_released
-        is_persons = is_again and result.outcome is Outcome.REFUSED and result.enhanced != QUOTA
-        if (in_trouble or self.pause) and not is_persons:
-            outcome = Outcome.TROUBLE
-            if result.outcome is Outcome.UNSENT and tries:
-                # It may be this very letter that breaks connections, for everybody.
-                delays = settings.MAILING_RETRY_DELAYS
-                outcome, wait = Outcome.SLOW, delays[min(tries, len(delays)) - 1]
-        self.results.append((letter, Result(outcome, result.code, result.text, wait)))
+        if result.outcome is Outcome.REFUSED:
+            # At first such a refusal is held against nobody. But who is refused also after somebody
+            # let the run go on must not stand in the way of the others for ever.
+            is_released = self.chunk.attempt.brake_released and result.enhanced != QUOTA
+            is_try = is_released or self.is_persons(letter, result)
+        else:
+            # It may be this very letter that breaks connections, for everybody.
+            is_try = letter.row.tries > 0
+        is_nobodys = (in_trouble or self.pause) and not is_try
+        outcome = Outcome.TROUBLE if is_nobodys else Outcome.LATER
+        self.results.append((letter, Result(outcome, result.code, result.text)))
 
     @property
     def got_nowhere(self) -> bool:

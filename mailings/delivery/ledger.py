@@ -230,7 +230,8 @@ def _record_rows(
     chunk: Chunk, results: list[tuple[Claimed, Result]], now: datetime
 ) -> tuple[Counter[str], int]:
     """Write rows; return how many came into each state, and how many may have arrived twice."""
-    rows = json.dumps([_new_row(chunk, row, result, now) for row, result in results])
+    # In the order in which others lock them.
+    rows = json.dumps(sorted(_new_row(chunk, row, result, now) for row, result in results))
     statement = RECORD.format(results=RESULTS[connection.vendor])
     with connection.cursor() as cursor:
         cursor.execute(statement, {"results": rows, "now": to_column(now)})
@@ -276,7 +277,7 @@ def settle_dead_worker(chunk: Chunk, now: datetime) -> None:
     traces = journal.read_traces(chunk.worker)
     # It claimed none after its last word of its lease, and none of them twice.
     last_claim = (chunk.leased_until or now + LEASE) - LEASE
-    late = Q(next_try_at__lte=last_claim, updated_at__lt=chunk.taken_at or now)
+    late = Q(next_try_at__lte=last_claim, updated_at__lte=chunk.taken_at or now)
     rows = rows_in(chunk).filter(pk__lte=chunk.claimed_to)
     rows = rows.filter(Q(status=Status.PLANNED) | Q(late, status=Status.DEFERRED))
     fields = [{"full_name": "client__full_name"}.get(name, name) for name in Claimed._fields]

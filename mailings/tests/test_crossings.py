@@ -70,6 +70,27 @@ class TestPersonAndWorker:
         """)
         assert left == 0
 
+    def test_deleted_while_it_is_opened(self, site):
+        """The step that is being planned is waited for, and there is no other."""
+        site.make_due(6)
+        left, goes_on = site.python("""
+            from django.db import transaction
+            from mailings import runs
+            from mailings.tests.beside import Beside
+            runs.FIRST_STEP = 2
+            runs.open_run(Mailing.objects.get().pk, timezone.now())
+            run = Attempt.objects.get()
+            opening = runs.Opening(run.pk, run.opening_until, size=2)
+            with transaction.atomic():
+                assert opening.plan_next()
+                person = Beside(lambda: Mailing.objects.get().delete())
+                person.wait_until_blocked()
+            person.end()
+            left = Mailing.objects.count() + Delivery.objects.count() + Chunk.objects.count()
+            result = [left, opening.plan_next()]
+        """)
+        assert (left, goes_on) == (0, False)
+
 
 class TestTwoWorkers:
     def test_one_that_lost_its_chunk_skips_nothing_in_it(self, due):

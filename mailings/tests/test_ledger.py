@@ -150,6 +150,17 @@ class TestJournal:
         doubts = only_run(due).deliveries.order_by("pk").values_list("doubts", flat=True)
         assert list(doubts) == [0, 1, 1, 1, 1]
 
+    def test_who_takes_over_in_the_same_moment_is_believed_too(self, due, chunk):
+        """What it settles has the time at which it took the chunk; then it claims it itself."""
+        second = take_over(chunk)
+        assert len(ledger.claim(second, 10, timezone.now())) == 5
+        notes = journal.Journal("second")
+        for row in ledger._select(ledger.NEXT, second, timezone.now(), first=0, last=10**9):
+            notes.answered(notes.handed_over(row.id), row.id, Result(Outcome.ACCEPTED, 250, "Ok"))
+        notes.abandon()
+        ledger.take_chunk(second.attempt, "third", timezone.now() + timedelta(seconds=21))
+        assert set(statuses(due)) == {"accepted"}
+
     def test_what_came_due_after_its_last_claim_is_in_no_doubt(self, due, chunk):
         """A row that waits for its next try was in nobody's hand."""
         second = take_over(chunk)

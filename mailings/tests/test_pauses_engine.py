@@ -13,7 +13,7 @@ from mailings import reasons, runs
 from mailings.delivery import dispatch
 from mailings.models import Attempt, Client, Mailing, MailServer
 from mailings.tests.conftest import ledger_of, let_time_pass, make_due, only_run
-from mailings.tests.servers import CLOSE, NEVER
+from mailings.tests.servers import CLOSE, LATER, NEVER
 from mailings.tests.test_faults import assert_adds_up
 from mailings.tests.test_session import server
 
@@ -235,8 +235,29 @@ class TestServerRefusesUs:
         assert_adds_up(run)
         assert (run.status, run.accepted, run.rejected) == ("partial", 17, 3)
 
+    def test_a_quota_pauses_also_those_who_are_tried_again(self, server, owner, settings):
+        """They were put off for another reason: nobody was refused before."""
+        settings.MAILING_RETRY_DELAYS = [60, 600]
+        due = make_due(owner, 20)
+        server.fail("rcpt", LATER)
+        dispatch.run_pass()
+        server.recover()
+        for reply in (QUOTA, POLICY):
+            server.fail("rcpt", reply)
+            let_time_pass(due)
+            dispatch.run_pass()
+            run = only_run(due)
+            assert run.paused_at, reply
+            assert set(run.deliveries.values_list("tries", flat=True)) == {1}
+            server.recover()
+            run.go_on(by=owner)
+            Attempt.objects.update(brake_released=False)
+        let_time_pass(due)
+        dispatch.run_pass()
+        assert only_run(due).status == "success"
+
     def test_letters_that_break_connections_do_not_stop_everybody(self, server, owner, settings):
-        """Tried before, they wait for their next try, and others find the server well."""
+        """Tried before, they use up their tries, and others find the server well."""
         settings.MAILING_RETRY_DELAYS = [60, 600]
         due = make_due(owner, 20)
         for number in (3, 9, 15):
@@ -250,4 +271,8 @@ class TestServerRefusesUs:
         assert waiting.count() == 3
         soon = timezone.now() + timedelta(seconds=30)
         assert not waiting.filter(next_try_at__lt=soon).exists()
-        assert set(waiting.values_list("tries", flat=True)) == {1}
+        assert set(waiting.values_list("tries", flat=True)) == {2}
+        let_time_pass(due)
+        dispatch.run_pass()
+        run.refresh_from_db()
+        assert (run.status, run.accepted, run.rejected) == ("partial", 17, 3)

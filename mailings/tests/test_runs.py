@@ -105,7 +105,47 @@ class TestOpening:
         assert runs.open_due(tomorrow) == 0
         assert only_run(mailing).status == "running"
         ledger.release_chunk(chunk, tomorrow)
+        assert runs.open_due(tomorrow) == 0  # It is asked again in some seconds.
+        runs._not_before.clear()
         assert runs.open_due(tomorrow) == 1
+
+    def test_what_a_worker_left_that_died_is_settled_first(self, owner):
+        """Its journal says which letters may have arrived; without it all that it had claimed."""
+        mailing = make_due(owner, 3, periodicity="daily")
+        now = timezone.now()
+        runs.open_due(now)
+        run = only_run(mailing)
+        waits = {"status": "deferred", "tries": 1, "next_try_at": now, "updated_at": now}
+        run.deliveries.update(**waits)
+        chunk = ledger.take_chunk(run, "dead", now)
+        ledger.claim(chunk, 2, now)
+        runs.open_due(mailing.starts_at + timedelta(days=1))
+        run.refresh_from_db()
+        assert (run.status, run.skipped, run.unknown) == ("failure", 1, 2)
+        assert not run.chunks.exclude(worker="").exists()
+
+    def test_letters_that_wait_for_a_slow_domain_are_not_given_up(self, owner):
+        """They were never tried."""
+        mailing = make_due(owner, 3, periodicity="daily")
+        now = timezone.now()
+        runs.open_due(now)
+        run = only_run(mailing)
+        run.deliveries.update(status="deferred", response=reasons.DOMAIN_SLOW, next_try_at=now)
+        runs.open_due(mailing.starts_at + timedelta(days=1))
+        run.refresh_from_db()
+        assert run.status == "running"
+
+    def test_nothing_is_ended_where_the_next_run_cannot_begin(self, server, owner, monkeypatch):
+        mailing = make_due(owner, 3, periodicity="daily")
+        server.fail("rcpt", LATER)
+        dispatch.run_pass()
+
+        def fail(message):
+            raise ValueError("a defect of ours")
+
+        monkeypatch.setattr(runs.letter, "compose", fail)
+        runs.open_due(mailing.starts_at + timedelta(days=1))
+        assert only_run(mailing).status == "running"
 
     @pytest.mark.parametrize("paused", [True, False])
     def test_a_run_with_letters_to_be_sent_for_the_first_time_goes_on(self, owner, paused):
@@ -114,7 +154,8 @@ class TestOpening:
         runs.open_due(now)
         run = only_run(mailing)
         rows = run.deliveries.all() if paused else run.deliveries.all()[:2]
-        Delivery.objects.filter(pk__in=rows.values("pk")).update(status="deferred", next_try_at=now)
+        tried = {"status": "deferred", "tries": 1, "next_try_at": now}
+        Delivery.objects.filter(pk__in=rows.values("pk")).update(**tried)
         Attempt.objects.update(paused_at=now if paused else None)
         runs.open_due(mailing.starts_at + timedelta(days=1))
         run.refresh_from_db()
