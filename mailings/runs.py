@@ -157,6 +157,7 @@ def end_retries(mailing_id: int, now: datetime) -> bool:
 
 
 def _end_tries(attempt_id: int, now: datetime) -> bool:
+    """Skip what waits for a further try, unless something was never tried; see `end_retries`."""
     from mailings.delivery import ledger  # It works on this module.
 
     untried = Q(status=Delivery.Status.PLANNED) | Q(status=Delivery.Status.DEFERRED, tries=0)
