@@ -6,7 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db.models import Exists, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.templatetags.static import static
 from django.utils.functional import cached_property
 from django.utils.translation import get_language
@@ -79,6 +79,16 @@ class PublicPageMixin(CachedPageMixin):
             "share": self.share,
             "structured": self.describe_for_search_engines(),
         }
+
+    def serve_password_required_response(
+        self, request: HttpRequest, form: Any, action_url: str
+    ) -> HttpResponse:
+        """Ask for the password; the head, which others are shown too, tells nothing of the page."""
+        # Who opens the address of the form by itself wants to come here.
+        form.initial.setdefault("return_url", self.url)
+        response = super().serve_password_required_response(request, form, action_url)
+        response.context_data |= dict.fromkeys(["canonical", "alternates", "share", "structured"])
+        return response
 
     # Languages.
 

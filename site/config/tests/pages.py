@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,12 +10,16 @@ from allauth.account.models import EmailAddress
 from django.core import mail
 from django.http import HttpResponse
 from django.test import Client as Browser
+from wagtail.documents.models import Document
+from wagtail.models import Collection, CollectionViewRestriction, PageViewRestriction
 
 from accounts.models import User
 from accounts.tests.letters import link_in
 from accounts.tests.test_signup import FORM
 from accounts.tests.test_signup import URL as SIGNUP
+from blog.tests.posts import make_post
 from conftest import PASSWORD, make_client, make_user
+from home.examples.pictures import draw_picture
 from mailings.unsubscribe import make_token
 
 LOGIN, RESET = "/accounts/login/", "/accounts/password/reset/"
@@ -55,6 +60,11 @@ USERS = [
 ]
 
 
+def action_of(response: HttpResponse) -> str:
+    """Return where the form for a password is sent."""
+    return re.search(r'action="([^"]*authenticate_with_password[^"]*)"', response.text)[1]
+
+
 class Visits:
     """What people are answered where no address alone leads to the page, in one language."""
 
@@ -67,6 +77,7 @@ class Visits:
         yield from self.reset()
         yield from self.change()
         yield from self.unsubscribe()
+        yield from self.name_the_password()
         yield from self.be_refused()
 
     def sit_down(self, user: User | None = None, **options: Any) -> Browser:
@@ -114,6 +125,21 @@ class Visits:
         yield "subscribed-again", desk.post(f"{link}again/")
         client.delete()
         yield "unsubscribe-gone", desk.get(link)
+
+    def name_the_password(self) -> Iterator[tuple[str, HttpResponse]]:
+        post = make_post("Secret", self.language, slug="secret")
+        by_password = {"restriction_type": "password", "password": "sesame"}
+        PageViewRestriction.objects.create(page=post, **by_password)
+        desk = self.sit_down()
+        asked = desk.get(post.url)
+        yield "password", asked
+        wrong = {"password": "wrong", "return_url": post.url}
+        yield "password-refused", desk.post(action_of(asked), wrong)
+        secret = Collection.get_first_root_node().add_child(name="Secret")
+        CollectionViewRestriction.objects.create(collection=secret, **by_password)
+        document = Document(title="Plan", collection=secret, file=draw_picture(1, "plan.jpg"))
+        document.save()
+        yield "password-document", desk.get(document.url)
 
     def be_refused(self) -> Iterator[tuple[str, HttpResponse]]:
         without_role = self.sit_down(make_user("new@example.org", None))
