@@ -2,7 +2,7 @@
 
 Triggers of the database write every change of a client, a mailing or an owner into `Change`,
 whoever makes it and however many rows at once. `sum_up` sums the changes up into `Total`: the clock
-of `qcluster` does so for a moment every ten seconds, and a worker every minute where that is not
+of `qcluster` does so for a moment every ten seconds, and calls for a worker where that is not
 enough. Pages read the totals and some of the changes that wait, and write nothing. Nobody waits for
 a row that counts everything, and what it costs follows what changed, not what there is.
 
@@ -15,25 +15,34 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from hashlib import blake2b
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import connection, transaction
+from django_q.tasks import async_task
 
+from blog.readings.waiting import locked
 from home.models import Address, Change, Total
 from home.triggers import are_installed, drop_triggers, make_triggers
 
 logger = logging.getLogger("vestnik.web")
+
+Row = tuple[str, str, int]  # of `Change`: name, address, amount
 
 MAILINGS, ACTIVE, CLIENTS = NAMES = ("mailings", "active", "clients")
 STEP = 5_000  # changes that one transaction sums up
 FEW = 500  # that a page reads along with the totals
 SECONDS = 10.0  # between two times that the clock sums up
 MOMENT = 0.2  # seconds that it does so; its other work is to look for mailings that are due
+CALL_AGAIN = 60.0  # seconds after which the clock calls again for a worker that did not come
+PATIENCE = 3.0  # seconds that a worker waits for the clock to end its moment
 
-_summed_up_at = float("-inf")
+_summed_up_at = _called_at = float("-inf")
 
 # What there is when counting begins, as changes.
 FIRST_CHANGES = """
@@ -52,25 +61,46 @@ def read_totals() -> dict[str, int]:
     Totals come first: what is summed up between two queries is missing then, and never there twice.
     """
     totals = Counter(dict(Total.objects.values_list("name", "value")))
-    sums, amounts = sort_out(Change.objects.order_by("pk")[:FEW])
+    rows = Change.objects.order_by("pk").values_list("name", "address", "amount")
+    sums, amounts = sort_out(rows[:FEW])
     totals.update(sums)
     totals[CLIENTS] += count_gained(*find_clients(amounts))
     return {name: totals[name] for name in NAMES}
 
 
-def sum_up(seconds: float = 20) -> bool:
-    """Sum up everything that changed, or as much as there is time for; return whether that was all."""
+def sum_up(
+    seconds: float = 20, *, stops: Callable[[], bool] = lambda: False, waits: bool = True
+) -> bool:
+    """Sum up everything that changed, or as much as there is time for; return whether that was all.
+
+    `stops`: asked between two steps whether to end. `waits`: for somebody else who sums up, or
+    else leave all of it to them.
+    """
     end = time.monotonic() + seconds
-    while sum_up_step():
-        if time.monotonic() >= end:
+    while sum_up_step(waits=waits):
+        if stops() or time.monotonic() >= end:
             return False
     return True
+
+
+# --- Who does it, and when --------------------------------------------------------------------
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Be the only process of this host that sums up; BlockingIOError where another one does.
+
+    So many changes take one worker of a host and no more, and its clock none of their time.
+    """
+    with locked(Path(settings.VAR_DIR) / "counting.lock", wait=False):
+        yield
 
 
 def by_the_clock() -> None:
     """Sum up if it is time; called by the clock of `qcluster` every second.
 
-    What is more than a moment's work goes on the next second.
+    For what is more than a moment's work it calls for a worker, and goes on the next second until
+    one comes: all of them may be busy with letters.
     """
     global _summed_up_at
     now = time.monotonic()
@@ -78,36 +108,71 @@ def by_the_clock() -> None:
         return
     _summed_up_at = now
     try:
-        if not sum_up(MOMENT):
+        with alone():
+            is_done = sum_up(MOMENT, waits=False)
+        if not is_done:
             _summed_up_at = float("-inf")
+            call_a_worker(now)
+    except BlockingIOError:
+        pass  # A worker is at it.
     except Exception:
         # What was not summed up still waits.
         logger.warning("The numbers of the home page could not be summed up.", exc_info=True)
 
 
-def sum_up_step() -> bool:
+def call_a_worker(now: float) -> None:
+    """Ask a worker to sum up, but not again while the call waits."""
+    global _called_at
+    if now - _called_at >= CALL_AGAIN:
+        _called_at = now
+        ask_a_worker()
+
+
+def ask_a_worker() -> None:
+    async_task("home.tasks.settle_numbers", task_name="numbers of the home page")
+
+
+def sum_up_for_a_turn(seconds: float, stops: Callable[[], bool]) -> bool:
+    """Sum up as a worker does; return whether something is left, and nobody here at it."""
+    end = time.monotonic() + PATIENCE
+    while not stops():
+        try:
+            with alone():
+                return not sum_up(seconds, stops=stops)
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                return False  # Another worker is.
+            time.sleep(0.05)
+    return False
+
+
+# --- One step ---------------------------------------------------------------------------------
+
+
+def sum_up_step(*, waits: bool = True) -> bool:
     """Sum up the oldest changes; return whether there were any."""
     if not Change.objects.exists():
         return False
     with transaction.atomic():
-        if not lock_totals():
+        if not lock_totals(waits=waits):
             return False
-        changes = list(Change.objects.order_by("pk")[:STEP])
-        add_to_totals(changes)
-        Change.objects.filter(pk__in=[change.pk for change in changes]).delete()
+        rows = Change.objects.order_by("pk").values_list("pk", "name", "address", "amount")
+        changes = list(rows[:STEP])
+        add_to_totals(change[1:] for change in changes)
+        Change.objects.filter(pk__in=[change[0] for change in changes]).delete()
     return bool(changes)
 
 
-def lock_totals() -> bool:
-    """Be the only one to change the totals; return False at once where somebody else is."""
+def lock_totals(*, waits: bool) -> bool:
+    """Be the only one to change the totals; without waiting, return False where somebody else is."""
     Total.objects.bulk_create([Total(name=name) for name in NAMES], ignore_conflicts=True)
     row = Total.objects.filter(name=CLIENTS)
     if connection.features.has_select_for_update_skip_locked:
-        row = row.select_for_update(skip_locked=True)
+        row = row.select_for_update(skip_locked=not waits)
     return row.first() is not None
 
 
-def add_to_totals(changes: list[Change]) -> None:
+def add_to_totals(changes: Iterable[Row]) -> None:
     sums, amounts = sort_out(changes)
     sums[CLIENTS] = change_addresses(amounts)
     for total in Total.objects.filter(name__in=[name for name, n in sums.items() if n]):
@@ -115,15 +180,15 @@ def add_to_totals(changes: list[Change]) -> None:
         total.save(update_fields=["value"])
 
 
-def sort_out(changes: Iterable[Change]) -> tuple[Counter[str], dict[UUID, int]]:
+def sort_out(changes: Iterable[Row]) -> tuple[Counter[str], dict[UUID, int]]:
     """Return by how much each number changes, and that of the clients by address."""
     sums: Counter[str] = Counter()
     amounts: Counter[UUID] = Counter()
-    for change in changes:
-        if change.name == CLIENTS:
-            amounts[digest(change.address)] += change.amount
+    for name, address, amount in changes:
+        if name == CLIENTS:
+            amounts[digest(address)] += amount
         else:
-            sums[change.name] += change.amount
+            sums[name] += amount
     return sums, {key: amount for key, amount in amounts.items() if amount}
 
 
@@ -142,7 +207,8 @@ def change_addresses(amounts: dict[UUID, int]) -> int:
 
 def find_clients(amounts: dict[UUID, int]) -> tuple[dict[UUID, int], dict[UUID, int]]:
     """Return how many clients have these addresses, and how many will."""
-    before = {row.pk: row.clients for row in Address.objects.filter(pk__in=list(amounts))}
+    rows = Address.objects.filter(pk__in=list(amounts)).values_list("digest", "clients")
+    before = dict(rows)
     return before, {key: before.get(key, 0) + amount for key, amount in amounts.items()}
 
 
@@ -179,7 +245,7 @@ def recount() -> dict[str, int]:
     active twice or not at all: neither transaction sees the other. Clients cannot go wrong so.
     """
     with transaction.atomic():
-        if not lock_totals():
+        if not lock_totals(waits=False):
             return {}  # Somebody sums up: the next night will do.
         before = dict(Total.objects.values_list("name", "value"))
         with connection.cursor() as cursor:

@@ -42,9 +42,9 @@ _told_to_stop: list[int] = []
 
 def run_pass() -> dict[str, Any]:
     """Open what is due and send what is planned, as one turn of one worker."""
-    with _at_work():
+    with at_work_here():
         summary = dispatch.run_pass(
-            stopping=_is_stopping, seconds=TURN_SECONDS, opened=_call_the_others
+            stopping=is_stopping, seconds=TURN_SECONDS, opened=_call_the_others
         )
     return vars(summary)
 
@@ -57,7 +57,7 @@ def _call_the_others(run: Attempt) -> None:
 
 
 @contextmanager
-def _at_work() -> Iterator[None]:
+def at_work_here() -> Iterator[None]:
     """Show that this worker is busy, also where it does not move for a while."""
     pid = os.getpid()
     at_work[pid % len(at_work)] = pid
@@ -97,7 +97,7 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-def _is_stopping() -> bool:
+def is_stopping() -> bool:
     """Say whether to stop, and show that this worker moves."""
     moved_at.value = time.monotonic()
     return bool(cluster_stops.value or _told_to_stop)
@@ -145,7 +145,7 @@ def spare_the_collector(**kwargs: object) -> None:
 
 def housekeep() -> None:
     """Do the night's work for one turn; call for the next turn where something is left."""
-    with _at_work():
-        is_left = housekeeping.run(housekeeping.Deadline(TURN_SECONDS, _is_stopping))
+    with at_work_here():
+        is_left = housekeeping.run(housekeeping.Deadline(TURN_SECONDS, is_stopping))
     if is_left:
         async_task("mailings.tasks.housekeep", task_name="housekeeping")

@@ -5,11 +5,14 @@ from __future__ import annotations
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils.module_loading import import_string
+from django_q.models import Schedule
 
 from conftest import make_client, make_mailing
-from home import counting
+from home import counting, tasks
 from home.models import Address, Change, Total
 from home.triggers import are_installed, drop_triggers
+from mailings import tasks as queue
 from mailings.models import Client, Mailing
 
 pytestmark = pytest.mark.django_db
@@ -138,13 +141,21 @@ class TestClock:
     """I1: numbers are at most a minute old, whether anybody looks at them or not."""
 
     @pytest.fixture(autouse=True)
-    def time(self, monkeypatch):
-        monkeypatch.setattr(counting, "_summed_up_at", float("-inf"))
+    def time(self, monkeypatch, settings, tmp_path):
+        settings.VAR_DIR = tmp_path
+        for name in ("_summed_up_at", "_called_at"):
+            monkeypatch.setattr(counting, name, float("-inf"))
         self.now = 1000.0
         monkeypatch.setattr(counting, "time", self)
+        self.calls = 0
+        monkeypatch.setattr(counting, "async_task", self.note_call)
 
     def monotonic(self) -> float:
         return self.now
+
+    def note_call(self, function: str, **options: str) -> None:
+        assert import_string(function) is tasks.settle_numbers
+        self.calls += 1
 
     def test_it_sums_up_every_ten_seconds(self, owner):
         for seconds, waits in ((0, False), (9, True), (2, False)):
@@ -153,14 +164,14 @@ class TestClock:
             counting.by_the_clock()
             assert Change.objects.exists() == waits
 
-    def test_many_changes_hold_it_up_for_a_moment_only(self, owner, monkeypatch):
+    def test_many_changes_hold_it_up_for_a_moment_only(self, owner, stranger, monkeypatch):
         """It has mailings to look for, and goes on the next second."""
         monkeypatch.setattr(counting, "STEP", 10)
         step = counting.sum_up_step
 
-        def slow_step() -> bool:
+        def slow_step(**options: bool) -> bool:
             self.now += counting.MOMENT
-            return step()
+            return step(**options)
 
         monkeypatch.setattr(counting, "sum_up_step", slow_step)
         add_clients(owner, 35)
@@ -168,16 +179,90 @@ class TestClock:
             counting.by_the_clock()
             assert Change.objects.count() == left
             self.now += 1
+        # One call for a worker waits in the queue, and no more while it does.
+        assert self.calls == 1
+        self.now += counting.CALL_AGAIN
+        add_clients(stranger, 35)
+        counting.by_the_clock()
+        assert self.calls == 2
+
+    def test_few_changes_need_no_worker(self, owner):
+        make_client(owner)
+        counting.by_the_clock()
+        assert not Change.objects.exists()
+        assert self.calls == 0
+
+    def test_it_leaves_all_of_it_to_a_worker_that_is_there(self, owner):
+        make_client(owner)
+        with counting.alone():
+            counting.by_the_clock()
+        assert Change.objects.exists()
+        assert self.calls == 0
 
     def test_trouble_is_told_and_waits_for_the_next_time(self, owner, monkeypatch, caplog):
         make_client(owner)
         with monkeypatch.context() as patch:
-            patch.setattr(counting, "lock_totals", lambda: 1 / 0)
+            patch.setattr(counting, "lock_totals", lambda **options: 1 / 0)
             counting.by_the_clock()
         assert "could not be summed up" in caplog.text
         self.now += counting.SECONDS
         counting.by_the_clock()
         assert not Change.objects.exists()
+
+
+class TestWorker:
+    """What the clock cannot do in a moment."""
+
+    @pytest.fixture(autouse=True)
+    def calls(self, monkeypatch, settings, tmp_path) -> list[str]:
+        settings.VAR_DIR = tmp_path
+        monkeypatch.setattr(counting, "STEP", 10)
+        calls: list[str] = []
+        monkeypatch.setattr(counting, "async_task", lambda name, **options: calls.append(name))
+        return calls
+
+    def test_it_goes_on_until_nothing_waits(self, owner, calls):
+        add_clients(owner, 35)
+        tasks.settle_numbers()
+        assert not Change.objects.exists()
+        assert calls == []
+
+    def test_what_is_more_than_a_turn_is_called_for_at_once(self, owner, calls, monkeypatch):
+        """Other tasks of the queue come between."""
+        monkeypatch.setattr(tasks, "TURN", 0.0)
+        add_clients(owner, 35)
+        for left in (25, 15, 5, 0):
+            tasks.settle_numbers()
+            assert Change.objects.count() == left
+        tasks.settle_numbers()
+        assert calls == ["home.tasks.settle_numbers"] * 4
+
+    def test_told_to_stop_it_ends_after_its_step(self, owner, calls, monkeypatch):
+        """What is left is found by the clock of the next start."""
+        asked = []
+        monkeypatch.setattr(queue, "is_stopping", lambda: asked.append(1) or len(asked) > 1)
+        add_clients(owner, 35)
+        tasks.settle_numbers()
+        assert Change.objects.count() == 25
+        assert calls == []
+
+    def test_one_worker_of_a_host_is_enough(self, owner, calls, monkeypatch):
+        monkeypatch.setattr(counting, "PATIENCE", 0.1)
+        add_clients(owner, 35)
+        with counting.alone():
+            tasks.settle_numbers()
+        assert Change.objects.count() == 35
+        assert calls == []
+
+    def test_where_it_is_the_only_one_its_turns_are_short(self, owner, settings, monkeypatch):
+        turns = []
+        monkeypatch.setattr(
+            tasks, "sum_up_for_a_turn", lambda seconds, stops: turns.append(seconds)
+        )
+        for workers in (1, 2):
+            settings.Q_CLUSTER = {**settings.Q_CLUSTER, "workers": workers}
+            tasks.settle_numbers()
+        assert turns == [tasks.SHORT_TURN, tasks.TURN]
 
 
 class TestNight:
@@ -202,9 +287,6 @@ class TestNight:
         assert numbers()[:2] == (2, 2)
 
     def test_workers_are_told_to(self):
-        from django.utils.module_loading import import_string
-        from django_q.models import Schedule
-
         schedule = Schedule.objects.get(func="home.tasks.recount_numbers")
         assert schedule.schedule_type == Schedule.DAILY
         import_string(schedule.func)()
