@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.utils.translation import gettext_lazy as _
 from wagtail import blocks
 
@@ -123,10 +125,27 @@ class QuestionsBlock(blocks.StructBlock):
         template = "home/blocks/questions.html"
 
 
+RANDOM, NEWEST = "random", "newest"
+
+
 class PostsBlock(blocks.StructBlock):
-    """Three posts of the blog, others with every visit."""
+    """Three posts of the blog: others with every visit, or the newest."""
 
     title = blocks.CharBlock(label=_("title"), max_length=120)
+    which = blocks.ChoiceBlock(
+        label=_("which posts"),
+        choices=[
+            (RANDOM, _("three at random, others with every visit")),
+            (NEWEST, _("the newest three")),
+        ],
+        default=RANDOM,
+    )
+
+    def get_context(
+        self, value: Any, parent_context: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        context = super().get_context(value, parent_context)
+        return {**context, "posts": context.get("posts", {}).get(value["which"], [])}
 
     class Meta:
         icon = "doc-full"

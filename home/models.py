@@ -13,10 +13,12 @@ from wagtail.models import Page, PageManager
 from wagtail.search import index
 
 from blog.models import BlogPage
-from home.blocks import HomeBlock
+from blog.paging import PostsByKey
+from home.blocks import NEWEST, RANDOM, HomeBlock
 
 # How many pages with other posts are kept, so that one who comes again sees other ones.
 VARIANTS = 5
+POSTS = 3  # that a block shows
 
 
 class HomePage(PublicPageMixin, Page):
@@ -55,10 +57,28 @@ class HomePage(PublicPageMixin, Page):
             "posts": self.pick_posts(),
         }
 
-    def pick_posts(self) -> list[BlogPage]:
-        """Return three posts in the language of this page, others with every call."""
-        posts = BlogPage.objects.among(BlogPage.list_pages().filter(locale=self.locale_id))
-        return BlogPage.objects.for_lists().load(posts.some_keys(3))
+    def pick_posts(self) -> dict[str, list[BlogPage]]:
+        """Return three posts in the language of this page for each kind of choice that it shows.
+
+        Those at random are others with every call.
+        """
+        pages = BlogPage.list_pages().filter(locale=self.locale_id)
+        cards = BlogPage.objects.for_lists()
+        keys = {}
+        if RANDOM in self.choices_of_posts:
+            keys[RANDOM] = BlogPage.objects.among(pages).some_keys(POSTS)
+        if NEWEST in self.choices_of_posts:
+            keys[NEWEST] = PostsByKey(pages, cards).find_keys(slice(0, POSTS))
+        posts = {
+            post.pk: post for post in cards.load([key for some in keys.values() for key in some])
+        }
+        return {which: [posts[key] for key in some if key in posts] for which, some in keys.items()}
+
+    @property
+    def choices_of_posts(self) -> set[str]:
+        blocks = [block["value"] for block in self.body.raw_data if block["type"] == "posts"]
+        # Older ones were saved when there was no choice.
+        return {block.get("which", RANDOM) for block in blocks}
 
 
 # --- What the numbers are made of; counting.py says how ------------------------------------------

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from datetime import date
 
 import pytest
 from config.generations import get_generation
@@ -13,6 +15,7 @@ from django.utils import timezone
 from blog.models import BlogPage
 from blog.tests.posts import make_post
 from conftest import make_client, make_mailing
+from home.models import HomePage
 from mailings.models import Attempt
 
 pytestmark = pytest.mark.django_db
@@ -108,6 +111,61 @@ class TestPosts:
     def test_drafts_stay_hidden(self, browser):
         make_post("Post 1").unpublish()
         assert not titles(browser().get("/").text)
+
+
+class TestNewestPosts:
+    """The block of posts as an editor may set it."""
+
+    @pytest.fixture
+    def show(self):
+        def show(*choices: str) -> HomePage:
+            home = HomePage.objects.get(locale__language_code="en")
+            blocks = [{"title": f"Posts {which}", "which": which} for which in choices]
+            home.body = json.dumps([{"type": "posts", "value": block} for block in blocks])
+            home.save_revision().publish()
+            get_generation().change()
+            return home
+
+        return show
+
+    def test_they_are_the_newest_by_their_date(self, browser, show):
+        for n in range(6):
+            make_post(f"Post {n}", published_on=date(2026, 5, 9 - n))
+        make_post("Post 7", language="ru", slug="post-7", published_on=date(2026, 5, 9))
+        show("newest")
+        for _ in range(4):
+            get_generation().change()
+            html = browser().get("/").text
+            assert re.findall(r">(Post \d+)</a>", html) == ["Post 0", "Post 1", "Post 2"]
+
+    def test_both_kinds_stand_on_one_page_and_cost_few_queries(self, browser, show):
+        for n in range(6):
+            make_post(f"Post {n}", published_on=date(2026, 5, 9 - n))
+        asked = {}
+        for choices in (["random"], ["random", "newest"]):
+            show(*choices)
+            browser().get("/")
+            get_generation().change()
+            with CaptureQueriesContext(connection) as queries:
+                html = browser().get("/").text
+            asked[len(choices)] = len(queries)
+        random, newest = html.split("Posts newest")
+        assert len(titles(random)) == 3
+        assert titles(newest) == {"Post 0", "Post 1", "Post 2"}
+        assert asked[2] == asked[1] + 1 <= 15
+
+    def test_block_of_earlier_days_shows_posts_at_random(self, browser, show):
+        for n in range(4):
+            make_post(f"Post {n}")
+        home = show("newest")
+        body = [{"type": "posts", "value": {"title": "From the blog"}}]
+        home.body = json.dumps(body)
+        home.save()
+        seen = set()
+        for _ in range(20):
+            get_generation().change()
+            seen |= titles(browser().get("/").text)
+        assert len(seen) == 4
 
 
 class TestCallToAction:
