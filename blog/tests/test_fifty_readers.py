@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.request import Request, urlopen
@@ -19,6 +20,29 @@ from mailings.tests.processes import Site, site, template
 
 __all__ = ["site", "template"]
 
+# Kept pages stay until a change, however long fifty browsers take on a slow machine.
+KEEP = """
+def post_worker_init(worker):
+    from config import page_cache
+    page_cache.SECONDS = 3600
+"""
+# Nothing of Wagtail, and so no finished page, notices.
+RENAME = """
+    from blog.models import BlogPage
+    BlogPage.objects.filter(slug="tea").update(title="Coffee")
+"""
+FORGET = """
+    from config.generations import get_generation
+    get_generation().change()
+"""
+WAITING = """
+    from blog.readings import waiting
+    place, link = waiting.folder(), waiting.get_link()
+    result = [path.name for name in ("lines", "*.taken") for path in place.glob(name)]
+    if link:
+        result += [key.decode() for key in link.client.keys(f"{waiting.WAITING}*")]
+"""
+SHOW = "window.isShown = true; document.dispatchEvent(new Event('visibilitychange'))"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:{}.0) Gecko/20100101 Firefox/{}.0"
 
@@ -54,6 +78,11 @@ class Web:
     def start(self) -> None:
         self.process = self.site.serve(self.port)
         wait_for(lambda: self.ask("/blog/tea/") == 200, "the site is up")
+
+    def end(self) -> None:
+        """Stop it as a restart would: it counts what waits."""
+        self.process.terminate()
+        self.process.wait(30)
 
     def ask(self, path: str, **options: Any) -> int:
         try:
@@ -95,44 +124,119 @@ def count(site: Site) -> int:
     return site.python(COUNT)
 
 
-async def visit(browser: Any, address: str, visitor: int) -> str:
-    """Open the post as one person, twice; return what the answer was kept as."""
+def wait_until_nothing_waits(site: Site) -> None:
+    wait_for(lambda: site.python(WAITING) == [], "no reading waits")
+
+
+async def visit(browser: Any, address: str, visitor: int) -> list[tuple[str, str]]:
+    """Open the post as one person, twice; return its title and what the answer was kept as."""
     desk = await browser.new_context(user_agent=AGENT.format(visitor, visitor))
     page = await desk.new_page()
     page.set_default_timeout(240_000)  # Fifty browsers share two processors.
+    seen = []
     for _ in range(2):
         async with page.expect_response(lambda answer: "/read/" in answer.url) as noted:
             shown = await page.goto(f"{address}/blog/tea/")
         assert (await noted.value).status == 204
+        seen.append((await page.inner_text("h1"), shown.headers["cache-control"]))
     assert not await desk.cookies()
-    kept = shown.headers["cache-control"]
     await desk.close()
-    return kept
+    return seen
 
 
-async def visit_all(address: str, visitors: range) -> set[str]:
+async def visit_all(address: str, visitors: range) -> list[tuple[str, str]]:
     from playwright.async_api import async_playwright
 
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        kept = await asyncio.gather(*(visit(browser, address, number) for number in visitors))
+        seen = await asyncio.gather(*(visit(browser, address, number) for number in visitors))
         await browser.close()
-    return set(kept)
+    return [one for visits in seen for one in visits]
+
+
+NEEDS_CHROMIUM = pytest.mark.skipif(
+    not CHROMIUM, reason="browser tests need a Chromium (apt install chromium)"
+)
 
 
 @pytest.mark.browser
-@pytest.mark.skipif(not CHROMIUM, reason="browser tests need a Chromium (apt install chromium)")
+@NEEDS_CHROMIUM
 def test_fifty_people_read_a_kept_page_in_the_browser(site):
     """I4: none is lost and none is counted twice, though each page comes from the cache."""
+    hooks = site.folder / "gunicorn.py"
+    hooks.write_text(KEEP)
+    site.env["GUNICORN_CMD_ARGS"] = f"--config {hooks}"
     web = Web(site)
     web.start()
+    assert web.see() == {"Tea"}
+    site.python(RENAME)
     site.start("qcluster")
-    assert asyncio.run(visit_all(web.address, range(100, 150))) == {"public, no-cache"}
+    seen = asyncio.run(visit_all(web.address, range(100, 150)))
+    # None of these pages was made for its reader.
+    assert seen == [("Tea", "public, no-cache")] * 100
     assert web.ask("/blog/tea/", method="HEAD") == 200
     wait_for(lambda: count(site) == 50, "all are counted")
-    # On the page within a minute, and nothing is added meanwhile.
-    wait_for(lambda: b"50 views" in urlopen(f"{web.address}/blog/tea/").read(), "it is shown")
+    wait_until_nothing_waits(site)
+    site.python(FORGET)
+    assert b"50 views" in urlopen(f"{web.address}/blog/tea/").read()
+    assert web.see() == {"Coffee"}
     assert count(site) == 50
+
+
+@pytest.fixture
+def browser_of(site) -> Iterator[Any]:
+    """Yield a function that opens a page in a browser of its own, beside the running site."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+
+        def open_page(**options: Any) -> Any:
+            desk = chromium.new_context(user_agent=AGENT.format(140, 140), **options)
+            return desk.new_page()
+
+        yield open_page
+        chromium.close()
+
+
+@pytest.mark.browser
+@NEEDS_CHROMIUM
+def test_tab_behind_another_is_counted_when_it_is_shown(site, browser_of):
+    web = Web(site)
+    web.start()
+    page, asked = browser_of(), []
+    page.on("request", lambda request: asked.append(request.url))
+    # Playwright shows every tab.
+    page.add_init_script(
+        "Object.defineProperty(document, 'visibilityState', "
+        "{get: () => window.isShown ? 'visible' : 'hidden'})"
+    )
+    page.goto(f"{web.address}/blog/tea/", wait_until="networkidle")
+    page.wait_for_timeout(1000)
+    assert not [address for address in asked if "/read/" in address]
+    with page.expect_response(lambda answer: "/read/" in answer.url) as noted:
+        page.evaluate(SHOW)
+    assert noted.value.status == 204
+    page.evaluate(SHOW)
+    page.wait_for_timeout(500)
+    assert len([address for address in asked if "/read/" in address]) == 1
+    web.end()
+    assert count(site) == 1
+
+
+@pytest.mark.browser
+@NEEDS_CHROMIUM
+def test_browser_without_scripts_is_counted_by_the_image(site, browser_of):
+    web = Web(site)
+    web.start()
+    page = browser_of(java_script_enabled=False)
+    for _ in range(2):
+        with page.expect_response(lambda answer: "/read/" in answer.url) as noted:
+            page.goto(f"{web.address}/blog/tea/")
+        assert noted.value.request.resource_type == "image"
+        assert noted.value.status == 200
+    web.end()
+    assert count(site) == 1
 
 
 def test_killed_web_and_worker_lose_and_double_nothing(site):
@@ -149,6 +253,8 @@ def test_killed_web_and_worker_lose_and_double_nothing(site):
     site.start("qcluster")
     web.read_all(range(100, 130))
     wait_for(lambda: count(site) == 180, "all are counted")
+    wait_until_nothing_waits(site)
+    assert count(site) == 180
 
 
 def test_web_that_is_told_to_stop_counts_before_it_ends(site):
@@ -156,8 +262,7 @@ def test_web_that_is_told_to_stop_counts_before_it_ends(site):
     web = Web(site)
     web.start()
     web.read_all(range(100, 140))
-    web.process.terminate()
-    web.process.wait(30)
+    web.end()
     assert count(site) == 40
 
 

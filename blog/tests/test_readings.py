@@ -325,6 +325,23 @@ class TestBounds:
 def make_line(post: BlogPage, number: int, day: date | None = None) -> Line:
     key = b"k"
     return Line(
+class TestWithoutRedis:
+    def test_reading_is_counted_once(self, browser, settings):
+        """I4: also while Redis is away, and by whoever settles after it came back."""
+        there = settings.REDIS_URL
+        settings.REDIS_URL = "redis://127.0.0.1:1/0"  # Nobody listens on port 1.
+        post = make_post()
+        for _ in range(3):
+            assert read(post, browser()) == 204
+        assert len((waiting.folder() / "lines").read_text().splitlines()) == 3
+        assert count(post) == 1
+        read(post, browser())
+        settings.REDIS_URL = there
+        assert read(post, browser()) == 204
+        assert count(post) == 1
+        assert DailyViews.objects.get(post=post).views == 1
+
+
         day or today(),
         post.pk,
         request.digest(key, str(number)),
