@@ -7,6 +7,7 @@ import re
 import pytest
 from wagtail.images.models import Image, Rendition
 
+from blog.snippets import Author
 from blog.tasks import make_pictures
 from blog.tests.posts import make_post
 from home.examples.pictures import draw_picture
@@ -20,15 +21,28 @@ def post():
     return make_post(image=picture)
 
 
-def test_every_picture_has_two_formats_sizes_and_its_shape(browser, post):
-    for page in ("/", "/blog/", post.url):
-        for picture in re.findall(r"<picture>.*?</picture>", browser().get(page).text):
-            assert 'type="image/avif"' in picture
-            assert re.search(r'<img[^>]*\bsrcset="[^"]+\.webp \d+w', picture)
-            assert re.search(r'sizes="[^"]+"', picture)
-            assert re.search(r'\bwidth="\d+"', picture)
-            assert re.search(r'\bheight="\d+"', picture)
-            assert re.search(r'\balt="', picture)
+@pytest.mark.parametrize(
+    ("page", "number"),
+    [("/", 2), ("/blog/", 2), ("/blog/author/anna/", 2), ("/blog/how-to-write/", 4)],
+)
+def test_every_picture_has_two_formats_sizes_and_its_shape(browser, post, page, number):
+    """On a post: its own, the author's twice, and that of the post to read next."""
+    photo = Image.objects.create(title="Anna", file=draw_picture(2, "anna.jpg"))
+    anna = Author.objects.create(
+        name="Anna", slug="anna", about="Writes.", photo=photo, locale=post.locale
+    )
+    post.author = anna
+    post.save_revision().publish()
+    make_post("Older", image=post.image, published_on="2020-01-01")
+    pictures = re.findall(r"<picture>.*?</picture>", browser().get(page).text, re.DOTALL)
+    assert len(pictures) == number
+    for picture in pictures:
+        assert 'type="image/avif"' in picture
+        assert re.search(r'<img[^>]*\bsrcset="[^"]+\.webp \d+w', picture)
+        assert re.search(r'sizes="[^"]+"', picture)
+        assert re.search(r'\bwidth="\d+"', picture)
+        assert re.search(r'\bheight="\d+"', picture)
+        assert re.search(r'\balt="', picture)
 
 
 def test_first_picture_comes_at_once_and_others_when_they_are_near(browser, post):
