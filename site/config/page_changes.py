@@ -6,7 +6,8 @@ heard. A listener to every model would make deleting anything slow, so each is n
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from copy import copy
 from typing import Any
 
 from django.apps import apps
@@ -18,6 +19,7 @@ from wagtail.documents.models import AbstractDocument
 from wagtail.embeds.models import Embed
 from wagtail.images.models import AbstractImage, AbstractRendition
 from wagtail.models import Locale, Page, PageViewRestriction, Site
+from wagtail.query import PageQuerySet
 from wagtail.signals import page_published, page_slug_changed, page_unpublished, post_page_move
 
 from config.addresses import absolute
@@ -72,6 +74,8 @@ def watch() -> None:
     post_delete.connect(forget_all, sender=Page, dispatch_uid="forget_pages")
     page_published.connect(purge_around, dispatch_uid="purge_around")
     page_unpublished.connect(purge_around, dispatch_uid="purge_around")
+    post_page_move.connect(purge_where_it_was, dispatch_uid="purge_around")
+    page_slug_changed.connect(purge_old_slug, dispatch_uid="purge_around")
 
 
 def hear(model: type[models.Model]) -> None:
@@ -94,15 +98,48 @@ def filing() -> Iterator[type[models.Model]]:
 
 
 def purge_around(instance: Page, **signal: Any) -> None:
-    """Purge a page and the lists that show it.
+    """Purge a page and the lists that show it, when it is published, unpublished or deleted.
 
     *Read next* under other posts is left: a CDN keeps no page longer than a quarter of a minute.
     """
-    if not settings.FRONTEND_CACHE:
-        return
+    if settings.FRONTEND_CACHE:
+        purge([instance.url, *addresses_above(instance, instance.get_ancestors())])
+
+
+def purge_where_it_was(
+    instance: Page, parent_page_before: Page, url_path_before: str, **signal: Any
+) -> None:
+    """Purge also the old address of a page that is moved, and the lists that showed it there.
+
+    What lies beneath it is left for the same quarter of a minute.
+    """
+    if settings.FRONTEND_CACHE:
+        above = parent_page_before.get_ancestors(inclusive=True)
+        purge([address_at(instance, url_path_before), *addresses_above(instance, above)])
+    purge_around(instance)
+
+
+def purge_old_slug(instance: Page, instance_before: Page, **signal: Any) -> None:
+    if settings.FRONTEND_CACHE:
+        purge([address_at(instance, instance_before.url_path)])
+    purge_around(instance)
+
+
+def address_at(page: Page, url_path: str) -> str | None:
+    """Return the address that a page has, or had, at a place in the tree."""
+    there = copy(page)
+    there.url_path = url_path
+    return there.url
+
+
+def addresses_above(page: Page, above: PageQuerySet) -> Iterator[str]:
+    """Return the addresses of the pages above one, and of their lists that show it."""
+    for one in above.filter(depth__gt=1).specific():
+        find = getattr(one, "find_lists_of", lambda shown: [])
+        yield from (one.url, *find(page.specific))
+
+
+def purge(addresses: Iterable[str | None]) -> None:
     batch = PurgeBatch()
-    batch.add_url(absolute(instance.url or "/"))
-    for page in instance.get_ancestors().filter(depth__gt=1).specific():
-        find = getattr(page, "find_lists_of", lambda shown: [])
-        batch.add_urls(map(absolute, [page.url or "/", *find(instance.specific)]))
+    batch.add_urls([absolute(address or "/") for address in addresses])
     transaction.on_commit(batch.purge, robust=True)

@@ -27,7 +27,7 @@ from wagtail.embeds.models import Embed
 from wagtail.images.models import Image, Rendition
 from wagtail.models import Page, PageViewRestriction, Site
 
-from blog.models import BlogPage
+from blog.models import BlogIndexPage, BlogPage
 from blog.snippets import Author, Category
 from blog.tasks import publish_scheduled
 from blog.tests.posts import get_blog, make_post, store_embed
@@ -605,6 +605,35 @@ class TestCdn:
         in_russian = f"/blog/tag/{quote('чай')}/"
         for path in (POST, "/blog/", "/", "/blog/feed/", "/blog/tag/tea/", in_russian):
             assert f"http://testserver{path}" in purged, path
+
+    @pytest.mark.parametrize("change", ["unpublish", "delete", "move", "give another slug"])
+    def test_old_address_is_purged_with_the_lists_that_showed_it(
+        self, purged, django_capture_on_commit_callbacks, change
+    ):
+        post = make_post()
+        post.tags.add("tea")
+        post.save_revision().publish()
+        blog = get_blog()
+        home = blog.get_parent()
+        with django_capture_on_commit_callbacks(execute=True):
+            other = BlogIndexPage(title="Other", slug="other", locale=blog.locale)
+            home.add_child(instance=other)
+        purged.clear()
+        with django_capture_on_commit_callbacks(execute=True):
+            if change == "unpublish":
+                post.unpublish()
+            elif change == "delete":
+                post.delete()
+            elif change == "move":
+                post.move(other, pos="last-child")
+            else:
+                post.slug = "another"
+                post.save_revision().publish()
+        new = {"move": "/other/how-to-write/", "give another slug": "/blog/another/"}.get(change)
+        lists = ["/blog/", "/", "/blog/feed/", "/blog/tag/tea/"]
+        for path in [POST, *lists, *([new] if new else [])]:
+            assert f"http://testserver{path}" in purged, path
+        assert ("http://testserver/other/" in purged) == (change == "move")
 
     def test_off_by_default(self):
         assert get_backends() == {}
