@@ -134,8 +134,7 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
     @re_path(r"^tag/(?P<slug>[-\w]+)/$")
     def posts_with_tag(self, request: HttpRequest, slug: str) -> HttpResponse:
         tag = get_object_or_404(Tag, slug=slug)
-        posts = self.get_posts(PostTag.objects.filter(tag=tag).values("content_object"))
-        return self.render_list(request, posts, "tag", tag)
+        return self.render_list(request, self.get_posts_with(tag), "tag", tag)
 
     @path("search/")
     def found_posts(self, request: HttpRequest) -> HttpResponse:
@@ -167,6 +166,9 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
     def get_posts(self, filed: models.QuerySet | None = None) -> PostsByKey:
         """Return the posts that strangers may read, or those of them whose keys a query finds."""
         return PostsByKey(BlogPage.list_pages_of(self), BlogPage.objects.for_lists(), filed)
+
+    def get_posts_with(self, tag: Tag) -> PostsByKey:
+        return self.get_posts(PostTag.objects.filter(tag=tag).values("content_object"))
 
     def get_newest(self, number: int) -> list[BlogPage]:
         """Return the newest posts with their authors."""
@@ -263,6 +265,11 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
         view, _args, kwargs = route
         if view.__name__ == "found_posts":
             return f"{address}search/"
+        if view.__name__ == "posts_with_tag":
+            blog = self.public_translations[language].specific
+            tag = Tag.objects.filter(**kwargs).first()
+            is_there = tag and blog.get_posts_with(tag).count()
+            return blog.get_list_address("tag", tag) if is_there else address
         models_by_view = {"posts_in_category": Category, "posts_by_author": Author}
         model = models_by_view.get(view.__name__)
         thing = model and model.objects.filter(locale=self.locale_id, **kwargs).first()

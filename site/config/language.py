@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import unquote, urlencode, urlsplit
 
 from django.conf import settings
 from django.db import Error as DatabaseError
@@ -168,7 +168,8 @@ def translate_address(request: HttpRequest, address: str, language: str) -> str:
     current = language_of_address(parts.path)
     if current in {None, language}:
         return address
-    path = parts.path.strip("/").removeprefix(current).strip("/")
+    # A tag may have letters of any alphabet.
+    path = unquote(parts.path).strip("/").removeprefix(current).strip("/")
     with translation.override(current):
         route = Page.route_for_request(request, path)
     if route is None:

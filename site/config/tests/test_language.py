@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import quote
 
 import pytest
 from django.urls import URLPattern, URLResolver
@@ -143,6 +144,21 @@ class TestSwitch:
             switch(browser(), "/ru/blog/search/?q=чай", "en")
             == "/blog/search/?q=%D1%87%D0%B0%D0%B9"
         )
+
+    @pytest.mark.parametrize("tag", ["tea", "чай"])
+    def test_list_of_a_tag_leads_to_the_same_tag_where_it_has_posts(self, browser, tag):
+        address = f"blog/tag/{quote(tag)}/"
+        post = make_post("Tea")
+        post.tags.set([tag])
+        post.save()
+        assert switch(browser(), f"/{address}", "ru") == "/ru/blog/"
+        translated = make_post("Чай", "ru", slug="chai")
+        translated.tags.set([tag])
+        translated.save()
+        assert switch(browser(), f"/{address}", "ru") == f"/ru/{address}"
+        assert switch(browser(), f"/ru/{address}", "en") == f"/{address}"
+        translated.unpublish()
+        assert switch(browser(), f"/{address}", "ru") == "/ru/blog/"
 
     def test_page_of_a_list_leads_to_the_first(self, browser):
         assert switch(browser(), "/ru/blog/?page=3", "en") == "/blog/"
