@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.core import mail
 from django.urls import reverse
 from django.utils import timezone
 from django_q.models import Schedule
@@ -135,26 +136,52 @@ class TestApproval:
         assert not post.live
 
 
+def a_comment(comment: Comment | None = None, **fields: Any) -> dict[str, Any]:
+    """Return what the form says of the only comment on a page, a new one unless it is given."""
+    return {
+        "TOTAL_FORMS": 1,
+        "INITIAL_FORMS": 1 if comment else 0,
+        "0": {
+            "text": "Shorter?",
+            "contentpath": "lead",
+            "position": "",
+            "id": comment.pk if comment else "",
+            "resolved": "",
+            "replies": {"TOTAL_FORMS": 0, "INITIAL_FORMS": 0},
+            **fields,
+        },
+    }
+
+
+def addressees() -> set[str]:
+    return {address for letter in mail.outbox for address in letter.to}
+
+
 class TestComments:
     def test_editors_talk_about_a_place_in_the_text(self, browser, editor, other_editor):
         post = make_post("Tea")
-        comments = {
-            "TOTAL_FORMS": 1,
-            "INITIAL_FORMS": 0,
-            "0": {
-                "text": "Shorter?",
-                "contentpath": "lead",
-                "position": "",
-                "id": "",
-                "resolved": "",
-                "replies": {"TOTAL_FORMS": 0, "INITIAL_FORMS": 0},
-            },
-        }
-        edit(browser, other_editor, post, "Tea", comments=comments)
+        edit(browser, other_editor, post, "Tea", comments=a_comment())
         assert Comment.objects.get().text == "Shorter?"
         address = reverse("wagtailadmin_pages:edit", args=(post.pk,))
         assert "Shorter?" in browser(editor).get(address).text
         assert "Shorter?" not in browser().get("/blog/tea/").text
+
+    def test_wagtail_writes_to_those_it_concerns(self, browser, editor, other_editor):
+        """To who made the page, who takes part and who switched it on; to nobody else."""
+        make_user("third@example.com", EDITORS)
+        listener = make_user("listener@example.com", EDITORS)
+        # The switch stands in the panel of comments, on for who makes a page.
+        post = add_post(browser, editor, comment_notifications="on")
+        edit(browser, listener, post, "Tea", comment_notifications="on")
+        mail.outbox.clear()
+        edit(browser, other_editor, post, "Tea", comments=a_comment())
+        assert addressees() == {"editor@example.com", "listener@example.com"}
+        mail.outbox.clear()
+        reply = {"id": "", "text": "Yes."}
+        replies = {"TOTAL_FORMS": 1, "INITIAL_FORMS": 0, "0": reply}
+        answered = a_comment(Comment.objects.get(), replies=replies)
+        edit(browser, editor, post, "Tea", comments=answered, comment_notifications="on")
+        assert addressees() == {"second@example.com", "listener@example.com"}
 
 
 class TestFiling:

@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from allauth.account.models import EmailAddress
+from django.conf import settings
 from django.core import mail
 from django.http import HttpResponse
 from django.test import Client as Browser
+from django.utils import translation
 from wagtail.documents.models import Document
 from wagtail.models import Collection, CollectionViewRestriction, PageViewRestriction
 
+from accounts.adapter import AccountAdapter
 from accounts.models import User
 from accounts.tests.letters import link_in
 from accounts.tests.test_signup import FORM
@@ -65,6 +68,14 @@ def action_of(response: HttpResponse) -> str:
     return re.search(r'action="([^"]*authenticate_with_password[^"]*)"', response.text)[1]
 
 
+# What each letter in templates/emails/account is called.
+SUFFIX = "_message.html"
+LETTERS = sorted(
+    path.name.removesuffix(SUFFIX)
+    for path in (settings.BASE_DIR / "templates/emails/account").glob(f"*{SUFFIX}")
+)
+
+
 class Visits:
     """What people are answered where no address alone leads to the page, in one language."""
 
@@ -79,6 +90,7 @@ class Visits:
         yield from self.unsubscribe()
         yield from self.name_the_password()
         yield from self.be_refused()
+        yield from self.read_letters()
 
     def sit_down(self, user: User | None = None, **options: Any) -> Browser:
         desk = Browser(headers={"Accept-Language": self.language}, **options)
@@ -149,3 +161,19 @@ class Visits:
         hasty = self.sit_down()
         hasty.post(LOGIN, {"login": "a@example.com", "password": "1"})
         yield "429", hasty.post(LOGIN, {"login": "a@example.com", "password": "1"})
+
+    def read_letters(self) -> Iterator[tuple[str, HttpResponse]]:
+        """The letters of the service, as a program for mail shows them."""
+        link = "http://testserver/accounts/confirm-email/MQ:1w2x3y:abcdefghijklmnopqrstuvwxyz/"
+        context = {
+            "site_url": self.settings.SITE_URL,
+            **dict.fromkeys(["activate_url", "password_reset_url", "signup_url"], link),
+            **dict.fromkeys(["email", "deleted_email", "from_email"], "olga@example.com"),
+            "to_email": "olga.petrova@example.com",
+        }
+        for name in LETTERS:
+            with translation.override(self.language):
+                letter = AccountAdapter().render_mail(
+                    f"account/email/{name}", "olga@example.com", context
+                )
+            yield f"letter-{name}", HttpResponse(letter.alternatives[0][0])
