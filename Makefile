@@ -27,9 +27,11 @@ bench-site: .venv/runtime
 lighthouse: .venv/runtime bench/node_modules/installed
 	$(PY) bench/lighthouse.py
 
-# Bootstrap less what we do not use; its result is kept, so that a site needs no Node.
+# Bootstrap less what we do not use, and the dark colours for browsers without scripts; both results
+# are kept, so that a site needs no Node.
 css: bench/node_modules/installed
 	cd bench && npx purgecss --config purgecss.config.cjs --output ../site/static/vendor/bootstrap-5.3.9/bootstrap.used.min.css
+	$(PY) bench/dark_css.py
 
 profile: .venv/runtime
 	$(PY) bench/hotspots.py

@@ -6,6 +6,7 @@ import datetime
 
 import pytest
 
+from bench import dark_css
 from blog.tests.posts import make_post
 from config.tests.windows import NEEDS_CHROMIUM, Window, chromium, publish_everything, window
 from home.models import Total
@@ -15,6 +16,14 @@ __all__ = ["chromium", "window"]
 pytestmark = NEEDS_CHROMIUM
 
 WHITE, BLACK = "rgb(255, 255, 255)", "rgb(0, 0, 0)"
+DARK = "rgb(15, 22, 21)"
+# The colours of everything that both browsers show.
+COLOURS = """() => [...document.querySelectorAll(
+    "body, h1, h2, p, a, .btn, .card, .form-control, .form-check-input, .site-header, .site-footer, .band"
+)].filter(node => !node.closest(".theme-menu, noscript")).map(node => {
+    const style = getComputedStyle(node);
+    return [node.className, style.color, style.backgroundColor, style.borderTopColor, style.colorScheme];
+})"""
 # What has the focus, and whether one sees it: by an outline or a shadow of its own or of the card
 # that it stands for. None when it is back at the page itself.
 FOCUS = """() => {
@@ -119,6 +128,25 @@ class TestDark:
             desk.page.locator(f"[data-theme-choice={choice}]").click()
             desk.go("/blog/")
             assert (theme_of(desk), is_dark(desk)) == (theme, theme == "dark")
+
+
+class TestWithoutScripts:
+    """The theme is set by a script; without any the system's preference counts by itself."""
+
+    @pytest.mark.parametrize("theme", ["light", "dark"])
+    @pytest.mark.parametrize("address", ["/", "/accounts/login/", "/no-such-page/", "/?q=%00"])
+    def test_colours_are_those_that_the_script_sets(self, window, browser, address, theme):
+        with_scripts, without = (
+            window(browser(), theme=theme, scripts=scripts) for scripts in (True, False)
+        )
+        for desk in (with_scripts, without):
+            desk.go(address)
+        assert without.page.evaluate(COLOURS) == with_scripts.page.evaluate(COLOURS)
+        assert (without.style("body", "backgroundColor") == DARK) == (theme == "dark")
+
+    def test_what_is_said_of_dark_is_up_to_date(self):
+        """Run `make css` where this fails."""
+        assert dark_css.RESULT.read_text() == dark_css.build()
 
 
 @pytest.mark.parametrize(

@@ -72,11 +72,23 @@ def answer(route: Any, ask: Callable[[str, str], HttpResponse]) -> None:
 class Window:
     """A window of the browser on one person's desk."""
 
-    def __init__(self, chromium: Any, reader: Browser, *, language: str, theme: str, width: int):
+    def __init__(
+        self,
+        chromium: Any,
+        reader: Browser,
+        *,
+        language: str,
+        theme: str,
+        width: int,
+        scripts: bool = True,
+    ):
         self.seen: list[str] = []
         self.shown: HttpResponse | None = None
         self.context = chromium.new_context(
-            locale=language, color_scheme=theme, viewport={"width": width, "height": 800}
+            locale=language,
+            color_scheme=theme,
+            viewport={"width": width, "height": 800},
+            java_script_enabled=scripts,
         )
         # The test's own context holds its connection to the database; Playwright has another.
         own = copy_context()
