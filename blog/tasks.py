@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from config import site_roots
 from django.apps import apps
 from django.db import models, transaction
 from django.template.loader import render_to_string
@@ -29,6 +30,7 @@ def publish_scheduled() -> None:
     As Wagtail's command of this name, but each by itself: what fails stays scheduled, is tried
     again in a minute, and keeps no other back.
     """
+    site_roots.keep_up_by_itself()  # A CDN is told of addresses.
     now = timezone.now()
     for model in scheduled_models():
         expired = model.objects.filter(live=True, expire_at__lt=now).order_by("expire_at")

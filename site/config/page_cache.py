@@ -30,6 +30,7 @@ from django.utils.cache import patch_vary_headers
 from django.utils.http import parse_etags
 from django.utils.translation import get_language_from_request
 
+from config import site_roots
 from config.addresses import DOORS, INTERFACE, first_part
 from config.generations import get_generation
 from config.redis_link import AwayError, get_link
@@ -270,8 +271,10 @@ class PageCacheMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         place = find_place(request)
         if place is None:
+            site_roots.keep_up_by_itself()
             return self.go_by(request)
         generation = get_generation().read()
+        site_roots.keep_up(generation)
         if generation is None:
             return self.render(request, place)
         name = place.name
