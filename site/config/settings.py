@@ -89,6 +89,9 @@ MIDDLEWARE = [
 
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
+# The site lies at the root of its host. Gunicorn takes another place from a header of this name,
+# which a visitor may send, and kept pages would lead all others there.
+FORCE_SCRIPT_NAME = ""
 
 TEMPLATES = [
     {

@@ -16,7 +16,9 @@ from urllib.parse import quote
 
 import pytest
 from django.core.cache import cache
+from django.core.handlers.wsgi import WSGIHandler
 from django.db import connection, transaction
+from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
@@ -59,6 +61,12 @@ def costs(browser: Callable, address: str, **options: Any) -> int:
     with CaptureQueriesContext(connection) as queries:
         assert browser().get(address, **options).status_code in {200, 304}
     return len(queries)
+
+
+def ask_as_a_server_does(**environ: str) -> bytes:
+    """Ask through WSGI alone; Django's client takes another way in."""
+    environ = RequestFactory()._base_environ(**environ)
+    return b"".join(WSGIHandler()(environ, lambda status, headers: None))
 
 
 @pytest.fixture
@@ -223,6 +231,15 @@ class TestStrangers:
         for _ in range(2):
             response = browser().get(POST, headers={"Accept-Encoding": "gzip;q=0, br"})
             assert "Content-Encoding" not in response
+
+    @pytest.mark.parametrize("page", [*PAGES, "/accounts/login/"])
+    def test_nobody_leads_others_elsewhere(self, page):
+        """Gunicorn makes this of a header SCRIPT_NAME."""
+        make_post()
+        for names in ({"SCRIPT_NAME": "/evil"}, {}):
+            body = ask_as_a_server_does(PATH_INFO=page, **names)
+            assert b"</html>" in body
+            assert b"/evil" not in body
 
     def test_store_has_an_end(self, browser, monkeypatch):
         monkeypatch.setattr(page_cache, "LARGEST_STORE", 150_000)
