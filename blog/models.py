@@ -437,7 +437,16 @@ class BlogPage(PublicPageMixin, Page):
         fields = kwargs.get("update_fields")
         if fields is None or "body" in fields:
             self.reading_minutes = count_minutes(f"{self.lead} {collect_text(self.body)}")
+        if self._state.adding and self.alias_of_id:
+            # Wagtail leaves out nothing when it makes an alias.
+            self.view_count, self.shuffle = 0, random_place()
         super().save(*args, **kwargs)
+
+    def with_content_json(self, content: dict[str, Any]) -> BlogPage:
+        """Keep the own place also where an alias takes over what its source says."""
+        page = super().with_content_json(content)
+        page.shuffle = self.shuffle
+        return page
 
     @property
     def stems(self) -> str:
