@@ -241,6 +241,38 @@ class TestStrangers:
             assert b"</html>" in body
             assert b"/evil" not in body
 
+    @pytest.mark.parametrize(
+        ("site_url", "allowed", "host", "is_kept"),
+        [
+            ("https://mail.example.com", ["mail.example.com"], "mail.example.com", True),
+            ("https://mail.example.com", ["mail.example.com"], "mail.example.com:1", False),
+            ("https://mail.example.com", ["mail.example.com"], "MAIL.example.com", False),
+            ("https://mail.example.com", ["mail.example.com"], "mail.example.com.", False),
+            ("https://mail.example.com", [".example.com"], "some.example.com", False),
+            ("https://mail.example.com", ["Other.example"], "other.example", True),
+            ("http://mail.example.com:81", ["mail.example.com"], "mail.example.com:81", True),
+            ("http://mail.example.com:81", ["mail.example.com"], "mail.example.com", True),
+            ("http://127.0.0.1:8000", ["*"], "127.0.0.1:8000", True),
+            ("http://127.0.0.1:8000", ["*"], "localhost:8000", True),
+            ("http://127.0.0.1:8000", ["*"], "localhost", True),
+            ("http://127.0.0.1:8000", ["*"], "whoever.example", False),
+        ],
+    )
+    def test_spellings_of_a_host_fill_no_store(
+        self, browser, settings, site_url, allowed, host, is_kept
+    ):
+        settings.SITE_URL, settings.ALLOWED_HOSTS = site_url, allowed
+        assert browser().get("/blog/", headers={"Host": host}).status_code == 200
+        assert bool(page_cache.store.pages) == is_kept
+
+    def test_places_with_variants_have_an_end(self, browser, settings, monkeypatch):
+        monkeypatch.setattr(page_cache, "MOST_PLACES", 2)
+        settings.ALLOWED_HOSTS = [f"{number}.example" for number in range(5)]
+        for host in settings.ALLOWED_HOSTS:
+            assert browser().get("/", headers={"Host": host}).status_code == 200
+        assert 0 < len(page_cache.store.variants) <= 2
+        assert page_cache.store.rendered_at.keys() == page_cache.store.variants.keys()
+
     def test_store_has_an_end(self, browser, monkeypatch):
         monkeypatch.setattr(page_cache, "LARGEST_STORE", 150_000)
         for number in range(6):
