@@ -9,6 +9,7 @@ from urllib.parse import quote, urlsplit
 from django.utils.translation import gettext_lazy as _
 
 from config import env
+from config.embed_providers import PROVIDERS
 
 BASE_DIR = env.BASE_DIR
 if str(BASE_DIR) not in sys.path:
@@ -301,6 +302,7 @@ WAGTAILDOCS_EXTENSIONS = [
 # No SVG: it may hold scripts.
 WAGTAILIMAGES_EXTENSIONS = ["avif", "gif", "jpg", "jpeg", "png", "webp"]
 WAGTAILIMAGES_MAX_UPLOAD_SIZE = 10 * 1024 * 1024
+WAGTAILEMBEDS_FINDERS = [{"class": "wagtail.embeds.finders.oembed", "providers": PROVIDERS}]
 WAGTAILSEARCH_BACKENDS = {
     "default": {
         "BACKEND": "wagtail.search.backends.database",
