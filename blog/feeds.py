@@ -10,6 +10,8 @@ from django.http import HttpResponse
 from django.utils import timezone
 from django.utils.feedgenerator import Atom1Feed, Rss201rev2Feed, SyndicationFeed
 
+from blog.text import fit_for_xml
+
 if TYPE_CHECKING:
     from blog.models import BlogIndexPage, BlogPage
 
@@ -26,9 +28,9 @@ def atom(blog: BlogIndexPage) -> HttpResponse:
 
 def respond(blog: BlogIndexPage, kind: type[SyndicationFeed], place: str) -> HttpResponse:
     feed = kind(
-        title=blog.title,
+        title=fit_for_xml(blog.title),
         link=absolute(blog.url),
-        description=blog.lead or blog.title,
+        description=fit_for_xml(blog.lead or blog.title),
         language=blog.locale.language_code,
         feed_url=absolute(f"{blog.url}{place}"),
     )
@@ -42,12 +44,12 @@ def respond(blog: BlogIndexPage, kind: type[SyndicationFeed], place: str) -> Htt
 
 def add_item(feed: SyndicationFeed, post: BlogPage) -> None:
     feed.add_item(
-        title=post.title,
+        title=fit_for_xml(post.title),
         link=absolute(post.url),
-        description=post.lead,
+        description=fit_for_xml(post.lead),
         pubdate=timezone.make_aware(datetime.combine(post.published_on, time(12))),
         updateddate=post.last_published_at,
-        author_name=post.author.name if post.author else None,
-        categories=[category.name for category in post.categories.all()],
+        author_name=fit_for_xml(post.author.name) if post.author else None,
+        categories=[fit_for_xml(category.name) for category in post.categories.all()],
         unique_id=absolute(post.url),
     )

@@ -1,10 +1,11 @@
-"""The form in which editors write a post."""
+"""The forms in which editors write and copy a post."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from wagtail.admin.forms import WagtailAdminPageForm
+from wagtail.admin.forms.pages import CopyForm
 
 
 class BlogPageForm(WagtailAdminPageForm):
@@ -16,3 +17,12 @@ class BlogPageForm(WagtailAdminPageForm):
         if categories:
             locale = self.instance.locale_id or self.parent_page.locale_id
             categories.queryset = categories.queryset.filter(locale=locale)
+
+
+class CopyPostForm(CopyForm):
+    """Refuse for a copy or an alias the addresses that are refused for a post."""
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean()
+        self.page.specific_class.refuse_own_addresses("new_slug", data.get("new_slug", ""))
+        return data

@@ -47,7 +47,7 @@ from wagtail.search import index
 
 from blog import feeds, search
 from blog.blocks import ArticleBlock
-from blog.forms import BlogPageForm
+from blog.forms import BlogPageForm, CopyPostForm
 from blog.loading import images_of, load_sizes
 from blog.paging import PostsByKey
 from blog.readings.models import DailyViews, Reading, Salt
@@ -109,6 +109,9 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
     # Addresses beneath the blog's own, whose first parts no post can have.
 
     OWN_ADDRESSES = ("category", "author", "tag", "search", "feed")
+
+    def find_child(self, slug: str) -> Page | None:
+        return None if slug in self.OWN_ADDRESSES else super().find_child(slug)
 
     @path("")
     def all_posts(self, request: HttpRequest) -> HttpResponse:
@@ -395,6 +398,7 @@ class BlogPage(PublicPageMixin, Page):
     objects = PageManager.from_queryset(BlogPageQuerySet)()
 
     base_form_class = BlogPageForm
+    copy_form_class = CopyPostForm
     parent_page_types = ["blog.BlogIndexPage"]
     subpage_types: list[str] = []
     exclude_fields_in_copy = ["view_count", "shuffle"]
@@ -436,15 +440,28 @@ class BlogPage(PublicPageMixin, Page):
 
     def clean(self) -> None:
         super().clean()
-        if self.slug in BlogIndexPage.OWN_ADDRESSES:
+        self.refuse_own_addresses("slug", self.slug)
+
+    @staticmethod
+    def refuse_own_addresses(field: str, slug: str) -> None:
+        if slug in BlogIndexPage.OWN_ADDRESSES:
             words = _("The blog itself has a page at this address: choose another one.")
-            raise ValidationError({"slug": words})
+            raise ValidationError({field: words})
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         fields = kwargs.get("update_fields")
         if fields is None or "body" in fields:
             self.reading_minutes = count_minutes(f"{self.lead} {collect_text(self.body)}")
+        if self._state.adding and self.alias_of_id:
+            # Wagtail leaves out nothing when it makes an alias.
+            self.view_count, self.shuffle = 0, random_place()
         super().save(*args, **kwargs)
+
+    def with_content_json(self, content: dict[str, Any]) -> BlogPage:
+        """Keep the own place also where an alias takes over what its source says."""
+        page = super().with_content_json(content)
+        page.shuffle = self.shuffle
+        return page
 
     @property
     def stems(self) -> str:

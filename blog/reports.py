@@ -11,7 +11,7 @@ from config.addresses import absolute
 from config.listings import ListingMixin
 from django.db.models import F, IntegerField, OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce, TruncMonth
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils.formats import date_format
@@ -243,7 +243,13 @@ class PostViewsReport(ForEditors, ListingMixin, ReportView):
 
     @cached_property
     def shown(self) -> BlogPage:
-        return get_object_or_404(BlogPage.objects.defer_streamfields(), pk=self.post_id)
+        post = get_object_or_404(BlogPage.objects.defer_streamfields(), pk=self.post_id)
+        if post.first_published_at is None and not self.can_edit(post):
+            raise Http404("Nobody has published this.")
+        return post
+
+    def can_edit(self, post: BlogPage) -> bool:
+        return post.permissions_for_user(self.request.user).can_edit()
 
     def get_index_url(self) -> str:
         return reverse("post_views_report", args=[self.post_id])
@@ -263,7 +269,7 @@ class PostViewsReport(ForEditors, ListingMixin, ReportView):
 
     @cached_property
     def header_buttons(self) -> list[HeaderButton]:
-        if not self.shown.permissions_for_user(self.request.user).can_edit():
+        if not self.can_edit(self.shown):
             return []
         address = reverse("wagtailadmin_pages:edit", args=[self.post_id])
         return [HeaderButton(_("Edit"), url=address, icon_name="edit")]

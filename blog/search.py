@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import cache, lru_cache
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.contenttypes.models import ContentType
@@ -44,6 +45,10 @@ FLEETING = re.compile(r"(?<=[бвгджзйклмнпрстфхцчшщ])[ое](
 IRREGULAR = {"писем": "письмо", "тюрем": "тюрьма"}
 
 
+# A stemmer keeps the word that it is at in itself, and threads of a process share it.
+stemming = Lock()
+
+
 @cache
 def _stemmer(language: str) -> Any:
     import snowballstemmer  # All languages at once, 3 MB: workers do without it.
@@ -55,9 +60,10 @@ def _stemmer(language: str) -> Any:
 def stem(word: str) -> str:
     """Return what the forms of a word have in common; it is no word by itself."""
     word = word.lower().replace("ё", "е")
-    if word.isascii():
-        return _stemmer("english").stemWord(word)
-    found = _stemmer("russian").stemWord(IRREGULAR.get(word, word))
+    with stemming:
+        if word.isascii():
+            return _stemmer("english").stemWord(word)
+        found = _stemmer("russian").stemWord(IRREGULAR.get(word, word))
     return FLEETING.sub("", found) if len(found) > 3 else found
 
 

@@ -7,11 +7,18 @@ import re
 from wagtail.blocks import StreamValue
 
 WORDS_A_MINUTE = 180
+# What XML 1.0 has no place for, however it is written (https://www.w3.org/TR/xml/#charsets).
+NOT_FOR_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 def collect_text(body: StreamValue) -> str:
     """Return what the blocks say, without markup."""
     return " ".join(body.stream_block.get_searchable_content(body))
+
+
+def fit_for_xml(text: str) -> str:
+    """Return a text without the control characters that editors paste unseen."""
+    return NOT_FOR_XML.sub("", text)
 
 
 def count_minutes(text: str) -> int:

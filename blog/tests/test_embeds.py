@@ -7,8 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from config.embed_providers import PROVIDERS
 from django.utils import timezone
 from wagtail.embeds.exceptions import EmbedNotFoundException
+from wagtail.embeds.finders import get_finders
 from wagtail.embeds.finders.base import EmbedFinder
 from wagtail.embeds.models import Embed
 from wagtail.images.models import Image, Rendition
@@ -57,6 +59,44 @@ def make_post_with(*addresses: str, **fields: Any) -> BlogPage:
 
 def show(browser, post: BlogPage) -> str:
     return browser().get(post.url).text.split('class="prose"')[1].split("</article>")[0]
+
+
+class TestProviders:
+    @pytest.mark.parametrize(
+        ("address", "endpoint"),
+        [
+            (FILM, "https://www.youtube.com/oembed"),
+            ("https://youtu.be/1", "https://www.youtube.com/oembed"),
+            (OTHER, "https://www.vimeo.com/api/oembed.json"),
+            ("https://rutube.ru/video/1a2b/", "https://rutube.ru/api/oembed/"),
+            ("https://soundcloud.com/band/song", "https://soundcloud.com/oembed"),
+            ("http://www.collegehumor.com/video/1", None),
+            ("https://rutube.ru.example.com/video/1/", None),
+            ("https://example.com/?https://youtu.be/1", None),
+        ],
+    )
+    def test_known_ones_are_asked(self, address, endpoint):
+        [finder] = get_finders()
+        assert finder.accept(address) == bool(endpoint)
+        assert finder._get_endpoint(address) == endpoint
+
+    def test_all_are_asked_over_tls(self):
+        assert all(provider["endpoint"].startswith("https://") for provider in PROVIDERS)
+
+    def test_what_others_gave_stays(self, browser):
+        store_embed("https://www.dailymotion.com/video/1")
+        assert "<template><iframe" in show(
+            browser, make_post_with("https://www.dailymotion.com/video/1")
+        )
+
+    def test_others_are_links(self, browser, caplog):
+        address = "https://www.dailymotion.com/video/1"
+        post = make_post_with(address)
+        make_pictures(post.pk)
+        html = show(browser, post)
+        assert f'href="{address}"' in html
+        assert "<template>" not in html
+        assert f"{address} cannot be embedded" in caplog.text
 
 
 class TestReaders:

@@ -7,7 +7,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from blog.tests.posts import make_post
+from blog.models import BlogIndexPage, BlogPage
+from blog.snippets import Author, Category
+from blog.tests.posts import get_blog, make_post
 
 pytestmark = pytest.mark.django_db
 
@@ -42,6 +44,21 @@ def test_each_language_has_its_own(browser):
     feed = ElementTree.fromstring(browser().get("/ru/blog/feed/").content)
     assert feed.findtext("channel/language") == "ru"
     assert [title.text for title in feed.findall("channel/item/title")] == ["Другая"]
+
+
+@pytest.mark.parametrize("feed", ["/blog/feed/", "/blog/feed/atom/"])
+def test_they_stand_what_xml_does_not(browser, feed):
+    """A character pasted unseen takes no feed away from everybody."""
+    spoilt = "T\x0be\x1fa\ufffe"
+    locale = get_blog().locale
+    author = Author.objects.create(name=spoilt, slug="tea", locale=locale)
+    post = make_post("Tea", lead=spoilt, author=author)
+    post.categories.add(Category.objects.create(name=spoilt, slug="tea", locale=locale))
+    post.save()
+    BlogPage.objects.update(title=spoilt)
+    BlogIndexPage.objects.update(title=spoilt, lead=spoilt)
+    ElementTree.fromstring(browser().get(feed).content)
+    ElementTree.fromstring(browser().get("/sitemap.xml").content)
 
 
 def test_pages_name_them(browser):

@@ -7,9 +7,10 @@ from datetime import date
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.urls import reverse
 
-from blog.models import BlogIndexPage
-from blog.tests.posts import make_post
+from blog.models import BlogIndexPage, BlogPage
+from blog.tests.posts import get_blog, make_post
 
 pytestmark = pytest.mark.django_db
 
@@ -68,6 +69,30 @@ class TestOrder:
             titles += re.findall(r'post-card-title"><a [^>]*>(.*?)</a>', html)
         assert titles == [f"Post {number}" for number in reversed(range(9))]
         assert browser().get(address, {"page": 6}).status_code == 404
+
+
+@pytest.mark.parametrize("slug", ["feed", "search", "tag"])
+@pytest.mark.parametrize("as_what", [{}, {"alias": "on"}, {"publish_copies": "on"}])
+def test_copy_cannot_take_one_either(browser, editor, slug, as_what):
+    post = make_post("Tea")
+    address = reverse("wagtailadmin_pages:copy", args=[post.pk])
+    form = {"new_title": "Tea", "new_slug": slug, "new_parent_page": get_blog().pk, **as_what}
+    response = browser(editor).post(address, form)
+    assert response.status_code == 200
+    assert "choose another one" in response.text
+    assert BlogPage.objects.count() == 1
+    assert browser(editor).post(address, {**form, "new_slug": "coffee"}).status_code == 302
+
+
+@pytest.mark.parametrize("live", [True, False])
+@pytest.mark.parametrize("slug", ["feed", "search"])
+def test_post_that_took_one_hides_nothing(browser, slug, live):
+    """However it came there."""
+    post = make_post("Tea")
+    BlogPage.objects.filter(pk=post.pk).update(slug=slug, live=live)
+    response = browser().get(f"/blog/{slug}/")
+    assert response.status_code == 200
+    assert "<h1>Tea</h1>" not in response.text
 
 
 @pytest.mark.parametrize("slug", ["feed", "search", "tag"])

@@ -93,3 +93,15 @@ class TestViewCount:
         post = make_post(view_count=9)
         copy = post.copy(update_attrs={"slug": "copy", "title": "Copy"})
         assert count(copy) == 0
+
+    def test_alias_begins_at_zero(self):
+        """What repeats a post was read by nobody, and stands elsewhere among those on home."""
+        post = make_post(view_count=9, shuffle=0.5)
+        alias = post.create_alias(update_slug="repeated")
+        place = BlogPage.objects.get(pk=alias.pk).shuffle
+        assert (count(post), count(alias)) == (9, 0)
+        assert place != 0.5
+        BlogPage.objects.filter(pk=alias.pk).update(view_count=4)
+        post.save_revision().publish()
+        assert count(alias) == 4
+        assert BlogPage.objects.get(pk=alias.pk).shuffle == place

@@ -7,14 +7,17 @@ import io
 from datetime import date, timedelta
 
 import pytest
+from django.contrib.auth.models import Group, Permission
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from wagtail.models import GroupPagePermission
 
 from blog.models import BlogPage
 from blog.readings.models import DailyViews, today
 from blog.reports import Period, draw
-from blog.tests.posts import make_post
+from blog.tests.posts import get_blog, make_post
+from conftest import make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -25,6 +28,13 @@ def add_views(post: BlogPage, views: int, days_ago: int = 0) -> None:
     day = today() - timedelta(days=days_ago)
     DailyViews.objects.create(post=post, day=day, views=views)
     BlogPage.objects.filter(pk=post.pk).update(view_count=views)
+
+
+def make_draft(title: str) -> BlogPage:
+    """Write a post that was never published."""
+    draft = BlogPage(title=title, lead=title, body="[]", live=False)
+    get_blog().add_child(instance=draft)
+    return draft
 
 
 def rows_of(response) -> list[dict[str, str]]:
@@ -54,6 +64,23 @@ class TestWho:
             assert "Tea" not in response.text
             assert response.redirect_chain or response.status_code == 403
         assert ALL not in desk.get("/admin/", follow=True).text
+
+    def test_draft_is_shown_to_those_who_may_edit_it(self, browser, editor):
+        """A part in some pages of the site is none in all."""
+        draft, post = make_draft("Secret plan"), make_post("Tea")
+        reporter = make_user("reporter@example.com", None)
+        group = Group.objects.create(name="Reporters")
+        group.permissions.add(Permission.objects.get(codename="access_admin"))
+        add = Permission.objects.get(content_type__app_label="wagtailcore", codename="add_page")
+        GroupPagePermission.objects.create(group=group, page=get_blog("ru"), permission=add)
+        reporter.groups.add(group)
+        for tail in ("", "results/"):
+            address = f"{ALL}{draft.pk}/{tail}"
+            response = browser(reporter).get(address)
+            assert response.status_code == 404
+            assert "Secret plan" not in response.text
+            assert browser(editor).get(address).status_code == 200
+            assert browser(reporter).get(f"{ALL}{post.pk}/{tail}").status_code == 200
 
     def test_stranger_is_asked_to_log_in(self, browser):
         assert browser().get(ALL).status_code == 302

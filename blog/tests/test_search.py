@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 
 import pytest
 from wagtail.search.models import IndexEntry
@@ -126,3 +129,23 @@ def test_posts_of_an_older_version_are_indexed_by_a_worker(browser):
 
 def test_query_is_cut():
     assert len(search.clean("word " * 100)) <= search.LONGEST_QUERY
+
+
+class TestThreads:
+    @pytest.mark.parametrize("word", ["letters", "рассылки"])
+    def test_they_stem_one_after_the_other(self, monkeypatch, word):
+        at_work, met = Lock(), []
+
+        class Stemmer:
+            def stemWord(self, word: str) -> str:
+                met.append(not at_work.acquire(blocking=False))
+                time.sleep(0.01)
+                if not met[-1]:
+                    at_work.release()
+                return word
+
+        stemmer = Stemmer()
+        monkeypatch.setattr(search, "_stemmer", lambda language: stemmer)
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(search.stem.__wrapped__, [word] * 8))
+        assert met == [False] * 8

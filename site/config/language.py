@@ -37,6 +37,12 @@ def is_prefix(part: str) -> bool:
     return part != settings.LANGUAGE_CODE and part in dict(settings.LANGUAGES)
 
 
+def without_language(path: str) -> str:
+    """Return a path, which begins with no slash, without the language before it, if there is one."""
+    part, _slash, rest = path.partition("/")
+    return rest if is_prefix(part) else path
+
+
 def language_of_address(path: str) -> str | None:
     """Return the language that an address has by itself, or None where the reader's counts."""
     part = first_part(path)
@@ -63,8 +69,7 @@ class LanguagePattern(LocalePrefixPattern):
         super().__init__(prefix_default_language=False)
 
     def match(self, path: str) -> tuple[str, tuple[()], dict[str, Any]]:
-        part, _slash, rest = path.partition("/")
-        return (rest if is_prefix(part) else path), (), {}
+        return without_language(path), (), {}
 
 
 def in_languages(*patterns: Any) -> list[URLResolver]:
@@ -168,16 +173,21 @@ def translate_address(request: HttpRequest, address: str, language: str) -> str:
     current = language_of_address(parts.path)
     if current in {None, language}:
         return address
-    # A tag may have letters of any alphabet.
-    path = unquote(parts.path).strip("/").removeprefix(current).strip("/")
     with translation.override(current):
-        route = Page.route_for_request(request, path)
+        route = find_page_at(request, unquote(parts.path))
     if route is None:
         # Most likely an error page.
         return address if current == settings.LANGUAGE_CODE else "/"
     found = find_translation(route, language)
     query = QueryDict(parts.query)
     return f"{found}?{urlencode({'q': query['q']})}" if "q" in query else found
+
+
+def find_page_at(request: HttpRequest, path: str) -> Any:
+    # No database looks for NUL, and PostgreSQL refuses to.
+    if "\x00" in path:
+        return None
+    return Page.route_for_request(request, without_language(path.strip("/")))
 
 
 def find_translation(route: Any, language: str) -> str:

@@ -18,9 +18,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import blake2b
 from threading import Lock
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib.messages import get_messages
@@ -30,6 +32,7 @@ from django.utils.cache import patch_vary_headers
 from django.utils.http import parse_etags
 from django.utils.translation import get_language_from_request
 
+from config import site_roots
 from config.addresses import DOORS, INTERFACE, first_part
 from config.generations import get_generation
 from config.redis_link import AwayError, get_link
@@ -39,7 +42,8 @@ from config.redis_link import AwayError, get_link
 SECONDS = 30
 CDN_SECONDS = 15
 LARGEST_STORE = 64 * 1024 * 1024  # bytes of pages in one process
-MOST_PLACES = 1000  # with variants; every port that a request names is another
+MOST_PLACES = 1000  # with variants
+LOCAL_HOSTS = ("127.0.0.1", "localhost")
 # In Redis; the number is that of the form of `Kept`.
 KEY = "vestnik:page:1:{}"
 MESSAGES_COOKIE = "messages"  # of Django's storage in cookies, which is tried first
@@ -123,14 +127,30 @@ def find_place(request: HttpRequest) -> Place | None:
     # Wagtail's previews go the whole way as requests for the page that they show.
     if request.method not in {"GET", "HEAD"} or hasattr(request, "is_dummy"):
         return None
-    path = request.path_info
+    path, host = request.path_info, request.META.get("HTTP_HOST", "")
     if first_part(path) in NEVER or is_somebodys(request):
+        return None
+    if host not in find_hosts(settings.SITE_URL, *settings.ALLOWED_HOSTS):
         return None
     page = request.GET.get("page") if request.META.get("QUERY_STRING") else None
     if page is not None and not NUMBER.fullmatch(page):
         return None
     language = get_language_from_request(request) if path in DOORS else ""
-    return Place(request.scheme, request.META.get("HTTP_HOST", ""), path, language, page or "")
+    return Place(request.scheme, host, path, language, page or "")
+
+
+@lru_cache(maxsize=8)
+def find_hosts(site_url: str, *allowed: str) -> frozenset[str]:
+    """Return the hosts whose pages are kept, each as browsers write it.
+
+    Django answers to many spellings of a host: with any port, in capitals, with a dot behind.
+    Each would be a place of its own, and whoever thinks of many fills the store.
+    """
+    site = urlsplit(site_url)
+    names = {*LOCAL_HOSTS, *(host.lower() for host in allowed if host.strip("*.") == host)}
+    with_port = {f"{name}:{site.port}" for name in names} if site.port else set()
+    # Who speaks HTTP/1.0 may name none.
+    return frozenset({"", site.netloc.lower(), *names, *with_port})
 
 
 def is_somebodys(request: HttpRequest) -> bool:
@@ -248,10 +268,11 @@ class Store:
             # What is oldest goes first, whatever its generation.
             while self.size > LARGEST_STORE:
                 self.size -= self.pages.popitem(last=False)[1].size
-        if kept.variants > 1:
-            if len(self.variants) >= MOST_PLACES:
-                self.variants.clear()
-            self.variants[name.split(":")[1]] = kept.variants
+            if kept.variants > 1:
+                if len(self.variants) >= MOST_PLACES:
+                    self.variants.clear()
+                    self.rendered_at.clear()
+                self.variants[name.split(":")[1]] = kept.variants
 
 
 store = Store()
@@ -270,8 +291,10 @@ class PageCacheMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         place = find_place(request)
         if place is None:
+            site_roots.keep_up_by_itself()
             return self.go_by(request)
         generation = get_generation().read()
+        site_roots.keep_up(generation)
         if generation is None:
             return self.render(request, place)
         name = place.name

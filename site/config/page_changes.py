@@ -22,6 +22,7 @@ from wagtail.models import Locale, Page, PageViewRestriction, Site
 from wagtail.query import PageQuerySet
 from wagtail.signals import page_published, page_slug_changed, page_unpublished, post_page_move
 
+from config import site_roots
 from config.addresses import absolute
 from config.generations import get_generation
 
@@ -45,6 +46,7 @@ def forget_all(**signal: Any) -> None:
 
 
 def change() -> None:
+    site_roots.forget()
     get_generation().change()
 
 

@@ -9,6 +9,7 @@ from urllib.parse import quote, urlsplit
 from django.utils.translation import gettext_lazy as _
 
 from config import env
+from config.embed_providers import PROVIDERS
 
 BASE_DIR = env.BASE_DIR
 if str(BASE_DIR) not in sys.path:
@@ -89,6 +90,9 @@ MIDDLEWARE = [
 
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
+# The site lies at the root of its host. Gunicorn takes another place from a header of this name,
+# which a visitor may send, and kept pages would lead all others there.
+FORCE_SCRIPT_NAME = ""
 
 TEMPLATES = [
     {
@@ -290,7 +294,15 @@ WAGTAIL_GRAVATAR_PROVIDER_URL = None
 WAGTAIL_ENABLE_UPDATE_CHECK = False
 WAGTAIL_ENABLE_WHATS_NEW_BANNER = False
 WAGTAILDOCS_SERVE_METHOD = "serve_view"
+# What offices write, and nothing that a browser runs.
+WAGTAILDOCS_EXTENSIONS = [
+    *("csv", "doc", "docx", "md", "odp", "ods", "odt", "pdf", "ppt", "pptx", "rtf", "txt"),
+    *("xls", "xlsx"),
+]
+# No SVG: it may hold scripts.
+WAGTAILIMAGES_EXTENSIONS = ["avif", "gif", "jpg", "jpeg", "png", "webp"]
 WAGTAILIMAGES_MAX_UPLOAD_SIZE = 10 * 1024 * 1024
+WAGTAILEMBEDS_FINDERS = [{"class": "wagtail.embeds.finders.oembed", "providers": PROVIDERS}]
 WAGTAILSEARCH_BACKENDS = {
     "default": {
         "BACKEND": "wagtail.search.backends.database",

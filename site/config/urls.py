@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.urls import include, path, re_path
-from django.views.decorators.cache import cache_control
 from django.views.generic import RedirectView
-from django.views.static import serve
 from wagtail import urls as wagtail_urls
 from wagtail.admin import urls as wagtailadmin_urls
 from wagtail.admin.auth import require_admin_access
@@ -16,11 +14,10 @@ from accounts.views import AdminAccountView
 from blog.readings.request import note_reading
 from config.health import healthz
 from config.language import in_languages, switch_language
+from config.media import serve_picture
 from config.sitemaps import robots_txt, sitemap_xml
 from mailings.views import public
 from mailings.views.metrics import metrics
-
-WEEK = 7 * 24 * 3600  # seconds
 
 urlpatterns = [
     path("accounts/", include("accounts.urls")),
@@ -46,13 +43,7 @@ urlpatterns = [
     path("u/<str:token>/again/", public.ResubscribeView.as_view(), name="resubscribe"),
     # No more digits than a key has.
     re_path(r"^read/(?P<pk>[0-9]{1,9})/$", note_reading, name="count_reading"),
-    # Pictures of letters and pages: re-encoded by us or uploaded by editors, nothing secret.
-    # A file that changes gets another name.
-    re_path(
-        r"^media/(?P<path>.*)$",
-        cache_control(public=True, max_age=WEEK)(serve),
-        {"document_root": settings.MEDIA_ROOT},
-    ),
+    re_path(r"^media/(?P<path>.*)$", serve_picture),
     *([path("inbox/", include("config.inbox"))] if settings.DEBUG else []),
     *in_languages(path("", include(wagtail_urls))),
 ]

@@ -163,6 +163,24 @@ class TestSwitch:
     def test_page_of_a_list_leads_to_the_first(self, browser):
         assert switch(browser(), "/ru/blog/?page=3", "en") == "/blog/"
 
+    def test_address_in_cyrillic(self, browser):
+        english = make_post("Tea")
+        russian = english.copy_for_translation(Locale.objects.get(language_code="ru"))
+        russian.slug = "чай"
+        russian.save_revision().publish()
+        assert switch(browser(), f"/ru/blog/{quote('чай')}/", "en") == "/blog/tea/"
+        assert switch(browser(), "/blog/tea/", "ru") == f"/ru/blog/{quote('чай')}/"
+
+    def test_address_that_begins_like_a_language(self, browser):
+        blog = get_blog()
+        blog.slug = "entries"
+        blog.save()
+        assert switch(browser(), "/entries/", "ru") == "/ru/blog/"
+
+    @pytest.mark.parametrize("page", ["/ru/blog/%00/", "/ru/blog/%ff/", "/ru/blog/%/"])
+    def test_address_that_is_no_text(self, browser, page):
+        assert switch(browser(), page, "en") == "/"
+
     def test_page_that_is_none_does_not_hinder(self, browser):
         assert switch(browser(), "/ru/no-such-page/", "en") == "/"
 

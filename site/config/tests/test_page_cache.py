@@ -16,7 +16,9 @@ from urllib.parse import quote
 
 import pytest
 from django.core.cache import cache
+from django.core.handlers.wsgi import WSGIHandler
 from django.db import connection, transaction
+from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
@@ -59,6 +61,12 @@ def costs(browser: Callable, address: str, **options: Any) -> int:
     with CaptureQueriesContext(connection) as queries:
         assert browser().get(address, **options).status_code in {200, 304}
     return len(queries)
+
+
+def ask_as_a_server_does(**environ: str) -> bytes:
+    """Ask through WSGI alone; Django's client takes another way in."""
+    environ = RequestFactory()._base_environ(**environ)
+    return b"".join(WSGIHandler()(environ, lambda status, headers: None))
 
 
 @pytest.fixture
@@ -223,6 +231,47 @@ class TestStrangers:
         for _ in range(2):
             response = browser().get(POST, headers={"Accept-Encoding": "gzip;q=0, br"})
             assert "Content-Encoding" not in response
+
+    @pytest.mark.parametrize("page", [*PAGES, "/accounts/login/"])
+    def test_nobody_leads_others_elsewhere(self, page):
+        """Gunicorn makes this of a header SCRIPT_NAME."""
+        make_post()
+        for names in ({"SCRIPT_NAME": "/evil"}, {}):
+            body = ask_as_a_server_does(PATH_INFO=page, **names)
+            assert b"</html>" in body
+            assert b"/evil" not in body
+
+    @pytest.mark.parametrize(
+        ("site_url", "allowed", "host", "is_kept"),
+        [
+            ("https://mail.example.com", ["mail.example.com"], "mail.example.com", True),
+            ("https://mail.example.com", ["mail.example.com"], "mail.example.com:1", False),
+            ("https://mail.example.com", ["mail.example.com"], "MAIL.example.com", False),
+            ("https://mail.example.com", ["mail.example.com"], "mail.example.com.", False),
+            ("https://mail.example.com", [".example.com"], "some.example.com", False),
+            ("https://mail.example.com", ["Other.example"], "other.example", True),
+            ("http://mail.example.com:81", ["mail.example.com"], "mail.example.com:81", True),
+            ("http://mail.example.com:81", ["mail.example.com"], "mail.example.com", True),
+            ("http://127.0.0.1:8000", ["*"], "127.0.0.1:8000", True),
+            ("http://127.0.0.1:8000", ["*"], "localhost:8000", True),
+            ("http://127.0.0.1:8000", ["*"], "localhost", True),
+            ("http://127.0.0.1:8000", ["*"], "whoever.example", False),
+        ],
+    )
+    def test_spellings_of_a_host_fill_no_store(
+        self, browser, settings, site_url, allowed, host, is_kept
+    ):
+        settings.SITE_URL, settings.ALLOWED_HOSTS = site_url, allowed
+        assert browser().get("/blog/", headers={"Host": host}).status_code == 200
+        assert bool(page_cache.store.pages) == is_kept
+
+    def test_places_with_variants_have_an_end(self, browser, settings, monkeypatch):
+        monkeypatch.setattr(page_cache, "MOST_PLACES", 2)
+        settings.ALLOWED_HOSTS = [f"{number}.example" for number in range(5)]
+        for host in settings.ALLOWED_HOSTS:
+            assert browser().get("/", headers={"Host": host}).status_code == 200
+        assert 0 < len(page_cache.store.variants) <= 2
+        assert page_cache.store.rendered_at.keys() == page_cache.store.variants.keys()
 
     def test_store_has_an_end(self, browser, monkeypatch):
         monkeypatch.setattr(page_cache, "LARGEST_STORE", 150_000)

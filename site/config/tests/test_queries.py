@@ -16,7 +16,7 @@ from wagtail.models import Locale, Page, PageViewRestriction, Site
 from blog.models import BlogPage
 from blog.snippets import Author, Category
 from blog.tests.posts import make_post, store_embed
-from config import generations
+from config import generations, site_roots
 from conftest import make_client, make_mailing
 from home.examples.pictures import draw_picture
 from home.models import HomePage
@@ -163,7 +163,9 @@ def ask(browser, address: str) -> list[str]:
     Where sites lie is known for an hour from the first answer on.
     """
     cache.clear()
-    generations.get_generation().change()  # No finished page is good any more.
+    generation = generations.get_generation()
+    generation.change()  # No finished page is good any more.
+    site_roots.keep_up(generation.read())
     Site.get_site_root_paths()
     with CaptureQueriesContext(connection) as queries:
         response = browser().get(address)
