@@ -99,7 +99,8 @@ def test_an_error_of_the_statement_is_told_as_ever(transport, server):
 def test_other_threads_wait_by_themselves(transport, server):
     """Connections that a worker's threads might use serve no letters."""
     transport.submit([Letter("c@example.com")])
-    transport.step(0.0)
+    transport.step(0.0)  # On a fast machine the letter may go out in this step already.
+    before = len(server.letters)
     params = {**connection.get_connection_params()}
     params.pop("cursor_factory", None)
     seen = []
@@ -114,7 +115,7 @@ def test_other_threads_wait_by_themselves(transport, server):
     thread = threading.Thread(target=ask)
     thread.start()
     thread.join()
-    assert (seen, server.letters) == ([42], [])
+    assert (seen, len(server.letters)) == ([42], before)
 
 
 def test_a_server_that_hangs_is_left_also_meanwhile(transport, server, settings):
