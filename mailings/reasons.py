@@ -33,6 +33,9 @@ POLICY_REFUSED = _(
     "Read its words before you go on: the message may need a change."
 )
 
+# Why a run that completes another is paused for a moment, before it ends.
+MAKES_WAY = _("The next run of this mailing is due, and goes to these people as well.")
+
 # The run did all it could: these people were not meant to get the letter.
 NOT_WANTED = (UNSUBSCRIBED, CLIENT_DELETED, ADDRESS_CHANGED)
 # The letter may have arrived.
