@@ -60,6 +60,14 @@ def count_left(root: Attempt) -> Left:
     return Left(missed, everybody.count() - missed)
 
 
+def count_unknown(root: Attempt) -> int:
+    """Return how many letters of the run may have arrived, by its sums."""
+    if root.mailing.in_doubt == Mailing.Doubt.LEAVE:
+        return root.chain().sums()["unknown"]
+    # Those of the runs before went out again.
+    return root.chain().values_list("unknown", flat=True)[0]
+
+
 def offered(mailing: Mailing, now: datetime) -> Attempt | None:
     """Return the run of a slot that is offered to be completed, by its sums alone, or None.
 

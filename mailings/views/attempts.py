@@ -289,7 +289,7 @@ class SendRemainderView(AttemptMixin, WagtailAdminTemplateMixin, FormView):
             "root": self.root,
             "mailing": mailing,
             "message_url": message_url(mailing.message, self.request.user),
-            "is_changed": mailing.message.updated_at > self.root.started_at,
+            "is_changed": self.is_message_changed(),
         }
         try:
             remainder.check(self.root, timezone.now())
@@ -301,7 +301,13 @@ class SendRemainderView(AttemptMixin, WagtailAdminTemplateMixin, FormView):
         left = remainder.count_left(self.root)
         if not any(left):
             raise remainder.Refused(remainder.NOBODY_LEFT)
-        return {**left._asdict(), "unknown": self.root.chain().sums()["unknown"]}
+        return {**left._asdict(), "unknown": remainder.count_unknown(self.root)}
+
+    def is_message_changed(self) -> bool:
+        """Return whether other words go out now than those of the run."""
+        message = self.root.mailing.message
+        is_other = message.pk != self.root.message_id
+        return is_other or message.updated_at > self.root.started_at
 
 
 def sample_values(mailing: Mailing) -> dict[str, str]:
