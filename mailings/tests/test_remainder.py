@@ -19,10 +19,12 @@ from mailings.delivery import dispatch, ledger
 from mailings.models import Attempt, Chunk, Client, Mailing
 from mailings.tests.conftest import make_due
 from mailings.tests.processes import site, template
-from mailings.tests.servers import CLOSE, LATER, NEVER
+from mailings.tests.servers import CLOSE, LATER
 
 __all__ = ["site", "template"]
 
+# Not that the address does not exist: that may be remembered of a client.
+NEVER = b"550 5.2.1 Mailbox disabled\r\n"
 BUTTON = "Send to those who did not get it"
 
 
