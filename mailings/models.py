@@ -36,7 +36,7 @@ from wagtail.log_actions import log
 from wagtail.models import PreviewableMixin, ReferenceIndex, RevisionMixin
 
 from accounts.validators import validate_address, validate_line
-from mailings import schedule
+from mailings import reasons, schedule
 from mailings.blocks import LetterBlock
 
 if TYPE_CHECKING:
@@ -840,6 +840,9 @@ class MailServer(models.Model):
     PROBE_DELAYS = (5, 10, 20, 40, 80, 160, 300)
     # Time for one worker to make the probe before another may.
     PROBE_TIME = timedelta(seconds=60)
+    # A run that puts the server out of order again so many times, while letters of others are
+    # taken and none of its own is, must not stop everybody any more.
+    RELAPSES = 2
 
     name = models.CharField(max_length=200, unique=True)
     well_at = models.DateTimeField(null=True, blank=True)  # a letter was last taken, to a second
@@ -847,6 +850,10 @@ class MailServer(models.Model):
     next_try_at = models.DateTimeField(null=True, blank=True)
     failures = models.PositiveIntegerField(default=0)
     response = models.CharField(max_length=500, blank=True)
+    # The run whose letters alone broke the connections the last time, and how often it has done
+    # so again since.
+    broken_by = models.BigIntegerField(null=True)
+    relapses = models.PositiveSmallIntegerField(default=0, db_default=0)
 
     def __str__(self) -> str:
         return self.name
@@ -863,21 +870,41 @@ class MailServer(models.Model):
         self.next_try_at = now + self.PROBE_TIME
         return True
 
-    def report_trouble(self, words: str, now: datetime) -> None:
-        """Stop all workers until the next probe; each failure makes the wait longer."""
+    def report_trouble(self, words: str, now: datetime, broken_by: int | None = None) -> None:
+        """Stop all workers until the next probe; each failure makes the wait longer.
+
+        `broken_by` is the run whose letters alone broke the connections, if one did. Where only
+        its letters do, again and again, the run is paused, and nobody is stopped.
+        """
+        is_same = broken_by is not None and broken_by == self.broken_by
+        # In trouble its letters are probes: that those fail says nothing of the run.
+        relapses = self.relapses + (self.trouble_since is None) if is_same else 0
+        if relapses >= self.RELAPSES:
+            self.clear_suspicion()
+            if run := Attempt.objects.filter(pk=broken_by).first():
+                run.pause(reasons.BREAKS_CONNECTIONS, words, now)
+            return
+        self.broken_by, self.relapses = broken_by, relapses
         delay = self.PROBE_DELAYS[min(self.failures, len(self.PROBE_DELAYS) - 1)]
         self.failures += 1
         self.trouble_since = self.trouble_since or now
         # Jitter: many hosts shall not probe in the same second.
         self.next_try_at = now + timedelta(seconds=delay * random.uniform(0.8, 1.2))
         self.response = words[:500]
-        self.save(update_fields=["trouble_since", "next_try_at", "failures", "response"])
+        logger.warning("mail server %s: %s", self.name, words)
+        fields = ["trouble_since", "next_try_at", "failures", "response", "broken_by", "relapses"]
+        self.save(update_fields=fields)
 
     def report_success(self) -> None:
         logger.info("mail server %s is well again", self.name, extra={"server": self.name})
         self.trouble_since = self.next_try_at = None
         self.failures, self.response = 0, ""
         self.save(update_fields=["trouble_since", "next_try_at", "failures", "response"])
+
+    def clear_suspicion(self) -> None:
+        """Take in that letters of the run `broken_by` are taken, or that it is paused."""
+        self.broken_by, self.relapses = None, 0
+        self.save(update_fields=["broken_by", "relapses"])
 
 
 class Pace(models.Model):

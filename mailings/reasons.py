@@ -32,6 +32,10 @@ POLICY_REFUSED = _(
     "The mail server's policy does not let these letters through. "
     "Read its words before you go on: the message may need a change."
 )
+BREAKS_CONNECTIONS = _(
+    "These letters break the connection to the mail server, while letters of others are taken. "
+    "The message may need a change before you go on."
+)
 
 # The run did all it could: these people were not meant to get the letter.
 NOT_WANTED = (UNSUBSCRIBED, CLIENT_DELETED, ADDRESS_CHANGED)
