@@ -119,7 +119,7 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
 
     @path("category/<slug:slug>/")
     def posts_in_category(self, request: HttpRequest, slug: str) -> HttpResponse:
-        category = get_object_or_404(Category, locale=self.locale_id, slug=slug)
+        category = self.find_filed_or_404(Category, slug)
         filed = BlogPage.categories.through.objects.filter(
             category__translation_key=category.translation_key
         )
@@ -128,8 +128,7 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
 
     @path("author/<slug:slug>/")
     def posts_by_author(self, request: HttpRequest, slug: str) -> HttpResponse:
-        authors = Author.objects.select_related("photo")
-        author = get_object_or_404(authors, locale=self.locale_id, slug=slug)
+        author = self.find_filed_or_404(Author, slug)
         written = BlogPage.objects.filter(author__translation_key=author.translation_key)
         posts = self.get_posts(written.order_by().values("pk"))
         return self.render_list(request, posts, "author", author)
@@ -244,21 +243,40 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
         return dict(sorted(found.items())) if len(found) > 1 else {}
 
     def find_list_in(self, language: str, kind: str, thing: Any) -> str | None:
-        blog = self.public_translations[language].specific
+        blog = self.public_translations[language]
         if blog.pk == self.pk:
             return self.get_list_address(kind, thing)
-        there = None
-        if isinstance(thing, Filed):
-            there = thing.in_locale(blog.locale_id, of=blog.posts_of_author(thing))
+        there = thing.listed.get(blog.locale_id) if isinstance(thing, Filed) else None
         return blog.get_list_address(kind, there) if there else None
 
-    def posts_of_author(self, thing: Filed) -> BlogPageQuerySet | None:
-        """Return, within a query of authors, their posts here: without any they have no list."""
-        if not isinstance(thing, Author):
-            return None
-        key = OuterRef("translation_key")
-        posts = BlogPage.objects.published().filter(locale=self.locale_id)
-        return posts.filter(author__translation_key=key)
+    def find_filed(self, model: type[Filed], slug: str) -> Filed | None:
+        """Return a category or an author by the address of the list here, by one query.
+
+        It knows by locale which of its translations have a list (`listed`).
+        """
+        here = model.objects.filter(locale=self.locale_id, slug=slug)
+        things = model.objects.filter(translation_key__in=here.values("translation_key"))
+        if model is Author:
+            # Without any posts an author has no list.
+            posts = BlogPage.objects.published().filter(
+                locale=OuterRef("locale"), author__translation_key=OuterRef("translation_key")
+            )
+            things = things.select_related("photo").annotate(has_list=Exists(posts))
+        things = {thing.locale_id: thing for thing in things}
+        found = things.get(self.locale_id)
+        if found:
+            found.listed = {
+                locale: thing
+                for locale, thing in things.items()
+                if getattr(thing, "has_list", True)
+            }
+        return found
+
+    def find_filed_or_404(self, model: type[Filed], slug: str) -> Filed:
+        found = self.find_filed(model, slug)
+        if found is None:
+            raise Http404("Nothing is filed here.")
+        return found
 
     def get_address_in(self, language: str, *route: Any) -> str | None:
         """Return the same list in another language, else the whole blog in it."""
@@ -269,13 +287,13 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
         if view.__name__ == "found_posts":
             return f"{address}search/"
         if view.__name__ == "posts_with_tag":
-            blog = self.public_translations[language].specific
+            blog = self.public_translations[language]
             tag = Tag.objects.filter(**kwargs).first()
             is_there = tag and blog.get_posts_with(tag).count()
             return blog.get_list_address("tag", tag) if is_there else address
         models_by_view = {"posts_in_category": Category, "posts_by_author": Author}
         model = models_by_view.get(view.__name__)
-        thing = model and model.objects.filter(locale=self.locale_id, **kwargs).first()
+        thing = model and self.find_filed(model, **kwargs)
         kind = "category" if model is Category else "author"
         return (thing and self.find_list_in(language, kind, thing)) or address
 

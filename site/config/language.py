@@ -25,6 +25,7 @@ from wagtail.models import Page, Site
 from wagtail.users.models import UserProfile
 from wagtail.views import serve
 
+from config import site_roots
 from config.addresses import DOORS, INTERFACE, first_part
 
 ROUTE = "_wagtail_route_for_request"  # where Wagtail looks for a page that is found already
@@ -103,7 +104,7 @@ def find_route(request: HttpRequest, path: str) -> Any:
     Wagtail asks for the language, the home page in it and the same as what it is; here that is
     one query.
     """
-    site = Site.find_for_request(request)
+    site = site_roots.find_site(request)
     if site and not hasattr(request, ROUTE):
         home = find_home(site, translation.get_language())
         if home:
@@ -115,8 +116,10 @@ def find_home(site: Site, language: str) -> Page | None:
     model = site.root_page.specific_class
     if not hasattr(model, "to_serve"):
         return None
-    key = {"translation_key": site.root_page.translation_key}
-    return model.to_serve().filter(locale__language_code=language, live=True, **key).first()
+    return model.find_among_translations(
+        lambda page: page.live and page.locale.language_code == language,
+        [site.root_page.translation_key],
+    )
 
 
 def find_in(home: Page, request: HttpRequest, path: str) -> Any:
