@@ -20,7 +20,6 @@ from django.db.models import (
     Exists,
     F,
     OuterRef,
-    Prefetch,
     Subquery,
     prefetch_related_objects,
 )
@@ -40,7 +39,6 @@ from taggit.models import Tag, TaggedItemBase
 from wagtail.admin.panels import FieldPanel, InlinePanel, MultiFieldPanel, PageChooserPanel
 from wagtail.contrib.routable_page.models import RoutablePageMixin, path, re_path
 from wagtail.fields import StreamField
-from wagtail.images.models import Image
 from wagtail.images.shortcuts import get_rendition_or_not_found
 from wagtail.models import Orderable, Page, PageManager
 from wagtail.search import index
@@ -48,7 +46,7 @@ from wagtail.search import index
 from blog import feeds, search
 from blog.blocks import ArticleBlock
 from blog.forms import BlogPageForm, CopyPostForm
-from blog.loading import images_of, load_sizes
+from blog.loading import images_of, load_listed_sizes, load_sizes
 from blog.paging import PostsByKey
 from blog.readings.models import DailyViews, Reading, Salt
 from blog.snippets import Author, Category, Filed
@@ -58,12 +56,6 @@ RELATED = 3
 LIKEST = ("-alike", "-published_on", "-pk")
 # Models of this app that have files of their own.
 __all__ = ["Author", "Category", "DailyViews", "Reading", "Salt"]
-# The sizes of templates/includes/post_card.html.
-CARD_SIZES = [
-    f"format-{kind}|fill-{size}"
-    for kind in ("avif", "webp")
-    for size in ("400x225", "800x450", "1200x675")
-]
 FRESH = 100  # of the newest posts, among which related ones are looked for
 
 
@@ -145,6 +137,7 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
         cards = BlogPage.objects.for_cards()
         found = search.Found(BlogPage.list_pages_of(self), cards, query) if query else []
         posts = self.get_page_of(found, request.GET.get("page", "1"))
+        load_listed_sizes(post.image for post in posts)
         search.add_excerpts(posts, query)
         return self.render(
             request,
@@ -184,6 +177,7 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
         # A tag or an author without posts has no page; an empty blog says that it is empty.
         if kind in {"tag", "author"} and not page_of_posts.paginator.count:
             raise Http404("Nothing is filed under this.")
+        load_listed_sizes([*(post.image for post in page_of_posts), getattr(thing, "photo", None)])
         address = self.get_list_address(kind, thing)
         number = page_of_posts.number
         lists = {
@@ -350,10 +344,8 @@ class BlogPageQuerySet(PublicPageQuerySet):
         return [found[key] for key in keys if key in found]
 
     def for_cards(self) -> BlogPageQuerySet:
-        """Load what a card shows."""
-        sizes = Image.get_rendition_model().objects.filter(filter_spec__in=CARD_SIZES)
-        posts = self.select_related("image")
-        return posts.prefetch_related(Prefetch("image__renditions", sizes), "categories")
+        """Load what a card shows, but for the sizes of images (loading.py)."""
+        return self.select_related("image").prefetch_related("categories")
 
     def for_lists(self) -> BlogPageQuerySet:
         """Load what a card shows, and not the text."""

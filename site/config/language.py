@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import unquote, urlencode, urlsplit
 
 from django.conf import settings
+from django.contrib.contenttypes.models import ContentType
 from django.db import Error as DatabaseError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.middleware.locale import LocaleMiddleware
@@ -21,7 +22,7 @@ from django.utils import translation
 from django.utils.cache import patch_vary_headers
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.csrf import csrf_exempt
-from wagtail.models import Page, Site
+from wagtail.models import Page, Site, get_page_models
 from wagtail.users.models import UserProfile
 from wagtail.views import serve
 
@@ -113,6 +114,8 @@ def find_route(request: HttpRequest, path: str) -> Any:
 
 
 def find_home(site: Site, language: str) -> Page | None:
+    # All at once: each kind of page would be asked for by itself, once in a process.
+    ContentType.objects.get_for_models(*get_page_models())
     model = site.root_page.specific_class
     if not hasattr(model, "to_serve"):
         return None
