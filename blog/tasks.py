@@ -152,7 +152,7 @@ def order(task: str, instance: models.Model) -> None:
 
     def ask() -> None:
         try:
-            async_task(task, instance.pk, task_name=f"pictures of: {instance._meta.verbose_name}")
+            async_task(task, instance.pk, task_name=f"pictures of {instance._meta.label_lower}")
         except Exception:
             logger.warning("The queue could not be reached.", exc_info=True)
 
