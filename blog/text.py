@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from wagtail.blocks import StreamValue
 
@@ -14,6 +15,27 @@ NOT_FOR_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]
 def collect_text(body: StreamValue) -> str:
     """Return what the blocks say, without markup."""
     return " ".join(body.stream_block.get_searchable_content(body))
+
+
+def collect_text_alone(body: StreamValue) -> str:
+    """Return the same without loading the images and pages that the blocks show, by no query."""
+    blocks = [{**block, "value": only_words(block["value"])} for block in body.raw_data]
+    return collect_text(StreamValue(body.stream_block, blocks, is_lazy=True))
+
+
+def only_words(value: Any) -> Any:
+    """Return the value of a block as it is kept, without the keys of images and pages."""
+    if isinstance(value, list):
+        return [only_words(part) for part in value]
+    if not isinstance(value, dict):
+        return value
+    if "alt_text" in value:  # An image without caption, as it was kept once.
+        value = {"image": value}
+    image = value.get("image")
+    if isinstance(image, dict):
+        alt_text = "" if image.get("decorative") else image.get("alt_text") or ""
+        return {**value, "image": None, "caption": f"{alt_text} {value.get('caption') or ''}"}
+    return {key: None if key == "page" else only_words(part) for key, part in value.items()}
 
 
 def fit_for_xml(text: str) -> str:
