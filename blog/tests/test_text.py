@@ -8,7 +8,7 @@ import pytest
 from wagtail.images.models import Image
 
 from blog.models import BlogPage
-from blog.tests.posts import get_blog
+from blog.tests.posts import get_blog, make_post
 from blog.text import collect_text, collect_text_alone, fit_for_xml
 from home.examples.pictures import draw_picture
 
@@ -46,3 +46,12 @@ def test_words_are_the_same_without_what_is_shown_beside_them(django_assert_num_
         alone = collect_text_alone(body)
     assert "Foam" in alone
     assert alone.split() == collect_text(body).split()
+
+
+@pytest.mark.django_db
+def test_a_heading_ends_like_a_sentence():
+    """Else an excerpt of a search would read on from it."""
+    source = "<h2>Sign your mail</h2><p>SPF says who may.</p><h3>And then?</h3><p>Wait.</p>"
+    post = make_post(body=json.dumps([{"type": "text", "value": source}]))
+    text = " ".join(collect_text(post.body).split())
+    assert text == "Sign your mail. SPF says who may. And then? Wait."
