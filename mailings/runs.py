@@ -480,12 +480,16 @@ def close_run(attempt_id: int, now: datetime) -> bool:
     return True
 
 
-# In the order of their keys: two runs that end at once may have refused the same people.
+# Few of a run's rows are refused ones, and only their words are looked at. Clients are locked in
+# the order of their keys: two runs that end at once may have refused the same people.
 GIVE_UP = """
+    WITH refused AS MATERIALIZED (
+        SELECT client_id, email, response FROM mailings_delivery
+         WHERE attempt_id = %s AND status = 'rejected')
     UPDATE mailings_client SET undeliverable_at = %s, undeliverable_reply = gone.response
       FROM (SELECT c.id, d.response
-              FROM mailings_delivery d JOIN mailings_client c ON c.id = d.client_id
-             WHERE d.attempt_id = %s AND d.status = 'rejected' AND d.response {matches}
+              FROM refused d JOIN mailings_client c ON c.id = d.client_id
+             WHERE d.response {matches}
                AND (c.email = d.email OR lower(c.email) = lower(d.email))
                AND c.undeliverable_at IS NULL
              ORDER BY c.id {lock}) gone
@@ -502,7 +506,7 @@ def give_up_addresses(attempt_id: int, now: datetime) -> int:
     lock = "FOR NO KEY UPDATE OF c" if connection.vendor == "postgresql" else ""
     statement = GIVE_UP.format(matches=connection.operators["regex"], lock=lock)
     with connection.cursor() as cursor:
-        cursor.execute(statement, [to_column(now), attempt_id, NO_SUCH_ADDRESS])
+        cursor.execute(statement, [attempt_id, to_column(now), NO_SUCH_ADDRESS])
         count = max(cursor.rowcount, 0)
     if count:
         logger.info("run %s: %s addresses do not exist", attempt_id, count)

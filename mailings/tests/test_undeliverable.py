@@ -344,7 +344,7 @@ class TestShown:
         for words in ("subscribed", "unsubscribed, address does not exist", "address does not"):
             assert words in page
         assert "data-bulk-action-checkbox" in page
-        assert "Try these addresses again" in page
+        assert "Try the addresses of the selected clients again" in page
 
     def test_the_list_can_be_limited_to_them(self, browser, owner, rows):
         page = browser(owner).get(reverse("client:index"), {"address": "gone"})
@@ -355,7 +355,7 @@ class TestShown:
 
     def test_on_the_page_of_the_client(self, browser, owner, rows):
         page = browser(owner).get(reverse("client:inspect", args=[rows.pk])).text
-        for words in ("This address does not exist", "no such user", "Try this address again"):
+        for words in ("that this address does not exist", "no such user", "Try this address again"):
             assert words in page
 
     def test_not_where_all_is_well(self, browser, owner):

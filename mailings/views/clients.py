@@ -266,7 +266,7 @@ class ClientBulkTryAgain(BulkAction):
     """The same for several clients: of those that were ticked, or of all that the listing shows."""
 
     models = [Client]
-    display_name = _("Try these addresses again")
+    display_name = _("Try again")  # There is room for two words.
     action_type = "try_again"
     aria_label = _("Try the addresses of the selected clients again")
     template_name = "mailings/clients_try_again.html"
