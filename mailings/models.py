@@ -75,6 +75,14 @@ class ClientQuerySet(OwnedQuerySet):
     def subscribed(self) -> ClientQuerySet:
         return self.filter(unsubscribed_at=None)
 
+    def undeliverable(self) -> ClientQuerySet:
+        """Return clients whose address does not exist, as the mail server said."""
+        return self.filter(undeliverable_at__isnull=False)
+
+    def try_again(self) -> int:
+        """Let letters go to these addresses again; return how many had been given up."""
+        return self.undeliverable().update(undeliverable_at=None, undeliverable_reply="")
+
 
 class ClientList(Owned):
     name = models.CharField(_("name"), max_length=150, validators=[validate_line])
@@ -118,6 +126,15 @@ class Client(Owned):
         ClientList, verbose_name=_("lists"), related_name="clients", blank=True
     )
     unsubscribed_at = models.DateTimeField(_("unsubscribed"), null=True, blank=True, editable=False)
+    # When the mail server said that the address does not exist, and how (see runs.py). It is not
+    # tried again until the owner mends it or says so.
+    undeliverable_at = models.DateTimeField(
+        _("address does not exist since"), null=True, blank=True, editable=False
+    )
+    undeliverable_reply = models.CharField(
+        _("mail server's reply"), max_length=500, blank=True, default="", db_default="",
+        editable=False,
+    )  # fmt: skip
     created_at = models.DateTimeField(_("added"), auto_now_add=True)
 
     objects = ClientQuerySet.as_manager()
@@ -147,7 +164,21 @@ class Client(Owned):
     def save(self, *args: Any, **kwargs: Any) -> None:
         if self.unsubscribed_at is None:
             self.unsubscribed_at = Suppression.objects.moment(self.owner_id, self.email)
+        if self.undeliverable_at and self.has_new_address():
+            self.undeliverable_at, self.undeliverable_reply = None, ""
+            if kwargs.get("update_fields") is not None:
+                mark = {"undeliverable_at", "undeliverable_reply"}
+                kwargs["update_fields"] = mark.union(kwargs["update_fields"])
         super().save(*args, **kwargs)
+
+    def has_new_address(self) -> bool:
+        """Return whether the address is another one than that in the database."""
+        stored = Client.objects.filter(pk=self.pk).values_list("email", flat=True).first()
+        return stored is not None and stored.lower() != self.email.lower()
+
+    @property
+    def gets_letters(self) -> bool:
+        return self.unsubscribed_at is None and self.undeliverable_at is None
 
     def unsubscribe(self, address: str = "") -> None:
         """Stop all letters of the owner to this address, also if the client is added anew.
@@ -469,7 +500,8 @@ class Mailing(Owned):
         return slots.upcoming(self.next_run_at, count)
 
     def audience(self) -> ClientQuerySet:
-        """Return everybody whom a run opened now would count, the unsubscribed among them."""
+        """Return everybody whom a run opened now would count, also those who get no letter: the
+        unsubscribed, and those whose address does not exist."""
         own = Client.objects.filter(owner_id=self.owner_id)
         if self.all_clients:
             return own

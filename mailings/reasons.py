@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.utils.translation import gettext_noop as _
 
 UNSUBSCRIBED = _("The client has unsubscribed.")
+UNDELIVERABLE = _("The address does not exist, the mail server said earlier.")
 CLIENT_DELETED = _("The client was deleted.")
 ADDRESS_CHANGED = _("The client's address was changed after this run had begun.")
 WINDOW_CLOSED = _("The mailing ended before this letter's turn.")
@@ -38,6 +39,6 @@ BREAKS_CONNECTIONS = _(
 )
 
 # The run did all it could: these people were not meant to get the letter.
-NOT_WANTED = (UNSUBSCRIBED, CLIENT_DELETED, ADDRESS_CHANGED)
+NOT_WANTED = (UNSUBSCRIBED, UNDELIVERABLE, CLIENT_DELETED, ADDRESS_CHANGED)
 # The letter may have arrived.
 IN_DOUBT = (ANSWER_LOST, WORKER_DIED)
