@@ -6,11 +6,13 @@ from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.core import context as allauth_context
+from config.addresses import absolute
 from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.core.mail import EmailMessage
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import translation
 from django.utils.translation import gettext as _
 
@@ -56,7 +58,13 @@ class AccountAdapter(DefaultAccountAdapter):
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         """Send a letter now, or hand it to the queue where the mail server does not take it."""
         request = allauth_context.request
-        context = {"request": request, "email": email, "site_url": settings.SITE_URL, **context}
+        context = {
+            "request": request,
+            "email": email,
+            "site_url": settings.SITE_URL,
+            "password_reset_url": absolute(reverse("account_reset_password")),
+            **context,
+        }
         letter = self.render_mail(template_prefix, email, context)
         if not tasks.send_or_postpone(letter):
             text = _("The mail server does not answer just now, so the letter may take a while.")

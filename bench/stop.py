@@ -16,6 +16,7 @@ WORKERS, CONNECTIONS, DELAY = 4, 4, 0.03  # seconds before every reply
 LETTERS, TRIES = 8000, 4  # of each way to stop
 UNDER_WAY = 500  # letters that have arrived when it is stopped
 SILENCE = 2.5  # seconds
+UNSUBSCRIBED = 300  # clients, one after another: those whose letters would be the next
 SIGTERM_LETTERS, SIGTERM_TRIES, SIGTERM_DELAY = 5000, 5, 0.02
 
 # The moment is taken before the commit: what is measured is a little too long, never too short.
@@ -38,6 +39,20 @@ HOW = {
     "window over": "mailing.ends_at = timezone.now(); mailing.save()",
 }
 
+ONE_BY_ONE = "unsubscribed one by one"
+# As the link in a letter does it, of each the moment before its commit.
+UNSUBSCRIBE = """
+import time
+from django.db import transaction
+owner = User.objects.get(email="@OWNER@@example.com")
+waiting = Delivery.objects.filter(attempt__mailing__owner=owner, status="planned").order_by("pk")
+result = {}
+for row in list(waiting.select_related("client")[:@COUNT@]):
+    with transaction.atomic():
+        row.client.unsubscribe()
+        result[row.email] = time.time()
+"""
+
 
 def stop_rows(database: str) -> list[Row]:
     """Measure how late the last DATA command and the last body began, for each way to stop."""
@@ -52,9 +67,9 @@ def stop_rows(database: str) -> list[Row]:
     product.open_console()
     product.start()
     rows = []
-    for number, (name, how) in enumerate(HOW.items()):
+    for number, name in enumerate((*HOW, ONE_BY_ONE)):
         say(f"{name}, {database}, {TRIES} tries")
-        lates = [stop_once(product, f"stop{number}{n}", how) for n in range(TRIES)]
+        lates = [stop_once(product, f"stop{number}{n}", name) for n in range(TRIES)]
         row = Row(f"{name}, {database}", LETTERS, kind="stop")
         data, body = max(late for late, _body in lates), max(late for _data, late in lates)
         row.seconds = max(data, body)
@@ -66,7 +81,7 @@ def stop_rows(database: str) -> list[Row]:
     return rows
 
 
-def stop_once(product: Product, company: str, how: str) -> tuple[float, float]:
+def stop_once(product: Product, company: str, way: str) -> tuple[float, float]:
     """Stop a mailing under way; return seconds from there to the last DATA and the last body."""
     server = product.server
     product.add_company(company, LETTERS)
@@ -75,12 +90,19 @@ def stop_once(product: Product, company: str, how: str) -> tuple[float, float]:
     wait_for(lambda: server.taken - before >= UNDER_WAY, "letters are under way")
     members = product.members()
     wait_for(lambda: len(connected(server.port, members)) == WORKERS, "all workers are busy")
-    code = STOP.replace("@OWNER@", company).replace("@HOW@", how)
-    stopped_at = product.python(code)
+    if way == ONE_BY_ONE:
+        code = UNSUBSCRIBE.replace("@OWNER@", company).replace("@COUNT@", str(UNSUBSCRIBED))
+        moments = product.python(code)
+        way = "switched off"
+    else:
+        moments = None
+    stopped_at = product.python(STOP.replace("@OWNER@", company).replace("@HOW@", HOW[way]))
     if (run := product.run_of(mailing_id)).accepted > LETTERS * 0.8:
         sys.exit(f"The mailing was too small to be stopped: {run}.")
     wait_for(lambda: silent_since(server) > SILENCE, "nothing begins any more")
-    return last_after(server.data, stopped_at), last_after(server.bodies, stopped_at)
+    if moments is None:
+        return last_after(server.data, stopped_at), last_after(server.bodies, stopped_at)
+    return latest(server.data, moments), latest(server.bodies, moments)
 
 
 def silent_since(server: Receiver) -> float:
@@ -92,6 +114,12 @@ def silent_since(server: Receiver) -> float:
 def last_after(moments: list[tuple[float, str]], stopped_at: float) -> float:
     """Return how many seconds after the stop the last of the moments lies; 0 if none does."""
     return max(moments[-1][0] - stopped_at, 0.0)
+
+
+def latest(begun: list[tuple[float, str]], moments: dict[str, float]) -> float:
+    """Return by how many seconds the latest letter to one of these began after their moment."""
+    after = [moment - moments[email] for moment, email in begun if email in moments]
+    return max([0.0, *after])
 
 
 # --- SIGTERM ----------------------------------------------------------------------------------

@@ -20,7 +20,6 @@ from django.db.models import (
     Exists,
     F,
     OuterRef,
-    Prefetch,
     Subquery,
     prefetch_related_objects,
 )
@@ -40,7 +39,6 @@ from taggit.models import Tag, TaggedItemBase
 from wagtail.admin.panels import FieldPanel, InlinePanel, MultiFieldPanel, PageChooserPanel
 from wagtail.contrib.routable_page.models import RoutablePageMixin, path, re_path
 from wagtail.fields import StreamField
-from wagtail.images.models import Image
 from wagtail.images.shortcuts import get_rendition_or_not_found
 from wagtail.models import Orderable, Page, PageManager
 from wagtail.search import index
@@ -48,7 +46,7 @@ from wagtail.search import index
 from blog import feeds, search
 from blog.blocks import ArticleBlock
 from blog.forms import BlogPageForm, CopyPostForm
-from blog.loading import images_of, load_sizes
+from blog.loading import images_of, load_listed_sizes, load_sizes
 from blog.paging import PostsByKey
 from blog.readings.models import DailyViews, Reading, Salt
 from blog.snippets import Author, Category, Filed
@@ -58,12 +56,6 @@ RELATED = 3
 LIKEST = ("-alike", "-published_on", "-pk")
 # Models of this app that have files of their own.
 __all__ = ["Author", "Category", "DailyViews", "Reading", "Salt"]
-# The sizes of templates/includes/post_card.html.
-CARD_SIZES = [
-    f"format-{kind}|fill-{size}"
-    for kind in ("avif", "webp")
-    for size in ("400x225", "800x450", "1200x675")
-]
 FRESH = 100  # of the newest posts, among which related ones are looked for
 
 
@@ -119,7 +111,7 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
 
     @path("category/<slug:slug>/")
     def posts_in_category(self, request: HttpRequest, slug: str) -> HttpResponse:
-        category = get_object_or_404(Category, locale=self.locale_id, slug=slug)
+        category = self.find_filed_or_404(Category, slug)
         filed = BlogPage.categories.through.objects.filter(
             category__translation_key=category.translation_key
         )
@@ -128,8 +120,7 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
 
     @path("author/<slug:slug>/")
     def posts_by_author(self, request: HttpRequest, slug: str) -> HttpResponse:
-        authors = Author.objects.select_related("photo")
-        author = get_object_or_404(authors, locale=self.locale_id, slug=slug)
+        author = self.find_filed_or_404(Author, slug)
         written = BlogPage.objects.filter(author__translation_key=author.translation_key)
         posts = self.get_posts(written.order_by().values("pk"))
         return self.render_list(request, posts, "author", author)
@@ -146,6 +137,7 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
         cards = BlogPage.objects.for_cards()
         found = search.Found(BlogPage.list_pages_of(self), cards, query) if query else []
         posts = self.get_page_of(found, request.GET.get("page", "1"))
+        load_listed_sizes(post.image for post in posts)
         search.add_excerpts(posts, query)
         return self.render(
             request,
@@ -185,6 +177,7 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
         # A tag or an author without posts has no page; an empty blog says that it is empty.
         if kind in {"tag", "author"} and not page_of_posts.paginator.count:
             raise Http404("Nothing is filed under this.")
+        load_listed_sizes([*(post.image for post in page_of_posts), getattr(thing, "photo", None)])
         address = self.get_list_address(kind, thing)
         number = page_of_posts.number
         lists = {
@@ -244,21 +237,40 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
         return dict(sorted(found.items())) if len(found) > 1 else {}
 
     def find_list_in(self, language: str, kind: str, thing: Any) -> str | None:
-        blog = self.public_translations[language].specific
+        blog = self.public_translations[language]
         if blog.pk == self.pk:
             return self.get_list_address(kind, thing)
-        there = None
-        if isinstance(thing, Filed):
-            there = thing.in_locale(blog.locale_id, of=blog.posts_of_author(thing))
+        there = thing.listed.get(blog.locale_id) if isinstance(thing, Filed) else None
         return blog.get_list_address(kind, there) if there else None
 
-    def posts_of_author(self, thing: Filed) -> BlogPageQuerySet | None:
-        """Return, within a query of authors, their posts here: without any they have no list."""
-        if not isinstance(thing, Author):
-            return None
-        key = OuterRef("translation_key")
-        posts = BlogPage.objects.published().filter(locale=self.locale_id)
-        return posts.filter(author__translation_key=key)
+    def find_filed(self, model: type[Filed], slug: str) -> Filed | None:
+        """Return a category or an author by the address of the list here, by one query.
+
+        It knows by locale which of its translations have a list (`listed`).
+        """
+        here = model.objects.filter(locale=self.locale_id, slug=slug)
+        things = model.objects.filter(translation_key__in=here.values("translation_key"))
+        if model is Author:
+            # Without any posts an author has no list.
+            posts = BlogPage.objects.published().filter(
+                locale=OuterRef("locale"), author__translation_key=OuterRef("translation_key")
+            )
+            things = things.select_related("photo").annotate(has_list=Exists(posts))
+        things = {thing.locale_id: thing for thing in things}
+        found = things.get(self.locale_id)
+        if found:
+            found.listed = {
+                locale: thing
+                for locale, thing in things.items()
+                if getattr(thing, "has_list", True)
+            }
+        return found
+
+    def find_filed_or_404(self, model: type[Filed], slug: str) -> Filed:
+        found = self.find_filed(model, slug)
+        if found is None:
+            raise Http404("Nothing is filed here.")
+        return found
 
     def get_address_in(self, language: str, *route: Any) -> str | None:
         """Return the same list in another language, else the whole blog in it."""
@@ -269,13 +281,13 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
         if view.__name__ == "found_posts":
             return f"{address}search/"
         if view.__name__ == "posts_with_tag":
-            blog = self.public_translations[language].specific
+            blog = self.public_translations[language]
             tag = Tag.objects.filter(**kwargs).first()
             is_there = tag and blog.get_posts_with(tag).count()
             return blog.get_list_address("tag", tag) if is_there else address
         models_by_view = {"posts_in_category": Category, "posts_by_author": Author}
         model = models_by_view.get(view.__name__)
-        thing = model and model.objects.filter(locale=self.locale_id, **kwargs).first()
+        thing = model and self.find_filed(model, **kwargs)
         kind = "category" if model is Category else "author"
         return (thing and self.find_list_in(language, kind, thing)) or address
 
@@ -332,10 +344,8 @@ class BlogPageQuerySet(PublicPageQuerySet):
         return [found[key] for key in keys if key in found]
 
     def for_cards(self) -> BlogPageQuerySet:
-        """Load what a card shows."""
-        sizes = Image.get_rendition_model().objects.filter(filter_spec__in=CARD_SIZES)
-        posts = self.select_related("image")
-        return posts.prefetch_related(Prefetch("image__renditions", sizes), "categories")
+        """Load what a card shows, but for the sizes of images (loading.py)."""
+        return self.select_related("image").prefetch_related("categories")
 
     def for_lists(self) -> BlogPageQuerySet:
         """Load what a card shows, and not the text."""

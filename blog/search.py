@@ -20,7 +20,7 @@ from django.utils.safestring import SafeString, mark_safe
 from wagtail.search.models import IndexEntry
 
 from blog.paging import PostsByKey
-from blog.text import collect_text
+from blog.text import collect_text_alone
 
 if TYPE_CHECKING:
     from config.public_pages import PublicPageQuerySet
@@ -135,7 +135,7 @@ def add_excerpts(posts: Iterable[BlogPage], query: str) -> None:
 
 
 def flatten(post: BlogPage) -> str:
-    return re.sub(r"\s+", " ", collect_text(post.body))
+    return re.sub(r"\s+", " ", collect_text_alone(post.body))
 
 
 def cut_out(text: str, stems: set[str]) -> str:

@@ -6,7 +6,6 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import models
-from django.db.models import Exists
 from django.utils.translation import gettext_lazy as _
 from wagtail.admin.panels import FieldPanel, TitleFieldPanel
 from wagtail.admin.widgets.slug import SlugInput
@@ -44,13 +43,10 @@ class Filed(TranslatableMixin, index.Indexed, models.Model):
         if others.filter(locale=self.locale_id, slug=self.slug).exists():
             raise ValidationError({"slug": _("This part of the address is taken already.")})
 
-    def in_locale(self, locale_id: Any, of: models.QuerySet | None = None) -> Filed | None:
-        """Return the same thing in another language, if somebody translated it.
-
-        With `of`, a query within this one, only if it finds something.
-        """
+    def in_locale(self, locale_id: Any) -> Filed | None:
+        """Return the same thing in another language, if somebody translated it."""
         things = type(self).objects.filter(translation_key=self.translation_key, locale=locale_id)
-        return (things if of is None else things.filter(Exists(of))).first()
+        return things.first()
 
 
 class Category(Filed):

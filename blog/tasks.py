@@ -8,20 +8,25 @@ from typing import Any
 
 from config import site_roots
 from django.apps import apps
+from django.contrib.contenttypes.models import ContentType
 from django.db import models, transaction
+from django.db.models.signals import post_save
 from django.template.loader import render_to_string
 from django.utils import timezone
 from django_q.tasks import async_task
-from wagtail.models import DraftStateMixin, Page, Revision
+from wagtail.images.models import Image
+from wagtail.models import DraftStateMixin, Page, ReferenceIndex, Revision
 from wagtail.search.backends import get_search_backend
 from wagtail.signals import page_published
 
 from blog import embeds
 from blog.models import BlogPage
+from blog.snippets import Author
 
 logger = logging.getLogger("vestnik.web")
 
 INDEX_STEP = 200  # posts indexed at once
+MOST_POSTS = 20  # for which pictures are made when an image changes
 
 
 def publish_scheduled() -> None:
@@ -88,6 +93,8 @@ def make_pictures(pk: int) -> None:
     if post is None:
         return
     post.describe_for_search_engines()
+    if post.author:
+        make_faces(post.author)
     post.body.render_as_block({"page": post})
     if post.image:
         render_to_string("blog/post_picture.html", {"page": post})
@@ -96,12 +103,56 @@ def make_pictures(pk: int) -> None:
     embeds.fetch(embeds.addresses_of(post.body))
 
 
-def order_pictures(instance: Any, **signal: Any) -> None:
-    """Ask a worker for them; without one the first reader waits a little longer for pictures."""
+def make_faces(author: Author) -> None:
+    for size in ("large", ""):
+        render_to_string("blog/face.html", {"author": author, "size": size})
+
+
+def make_pictures_of_author(pk: int) -> None:
+    author = Author.objects.select_related("photo").filter(pk=pk).first()
+    if author:
+        make_faces(author)
+
+
+def make_pictures_of_image(pk: int) -> None:
+    """Make what is shown of an image that has another file or another focus now."""
+    image = Image.objects.filter(pk=pk).first()
+    if image is None:
+        return
+    for author in Author.objects.filter(photo=image).select_related("photo"):
+        make_faces(author)
+    users = ReferenceIndex.get_references_to(image).filter(
+        base_content_type=ContentType.objects.get_for_model(Page)
+    )
+    keys = users.values_list("object_id", flat=True).distinct()
+    # Posts share what is made of one image: a few of them need all of it.
+    for post in BlogPage.objects.live().filter(pk__in=list(keys)).newest_first()[:MOST_POSTS]:
+        make_pictures(post.pk)
+
+
+# Without a worker the first reader waits a little longer for pictures.
+
+
+def order_pictures(instance: BlogPage, **signal: Any) -> None:
+    order("blog.tasks.make_pictures", instance)
+
+
+def order_pictures_of_author(instance: Author, **signal: Any) -> None:
+    if instance.photo_id:
+        order("blog.tasks.make_pictures_of_author", instance)
+
+
+def order_pictures_of_image(instance: Image, created: bool, **signal: Any) -> None:
+    if not created:  # Nothing shows a new one.
+        order("blog.tasks.make_pictures_of_image", instance)
+
+
+def order(task: str, instance: models.Model) -> None:
+    """Ask a worker for pictures, once what they are made of can be read."""
 
     def ask() -> None:
         try:
-            async_task("blog.tasks.make_pictures", instance.pk, task_name="pictures of a post")
+            async_task(task, instance.pk, task_name=f"pictures of {instance._meta.label_lower}")
         except Exception:
             logger.warning("The queue could not be reached.", exc_info=True)
 
@@ -110,3 +161,5 @@ def order_pictures(instance: Any, **signal: Any) -> None:
 
 def watch() -> None:
     page_published.connect(order_pictures, sender=BlogPage, dispatch_uid="order_pictures")
+    for model, hear in ((Author, order_pictures_of_author), (Image, order_pictures_of_image)):
+        post_save.connect(hear, sender=model, dispatch_uid="order_pictures")

@@ -12,6 +12,7 @@ from wagtail.fields import StreamField
 from wagtail.models import Page, PageManager
 from wagtail.search import index
 
+from blog.loading import load_listed_sizes
 from blog.models import BlogPage
 from blog.paging import PostsByKey
 from home.blocks import NEWEST, RANDOM, HomeBlock
@@ -69,9 +70,9 @@ class HomePage(PublicPageMixin, Page):
             keys[RANDOM] = BlogPage.objects.among(pages).some_keys(POSTS)
         if NEWEST in self.choices_of_posts:
             keys[NEWEST] = PostsByKey(pages, cards).find_keys(slice(0, POSTS))
-        posts = {
-            post.pk: post for post in cards.load([key for some in keys.values() for key in some])
-        }
+        found = cards.load([key for some in keys.values() for key in some])
+        load_listed_sizes(post.image for post in found)
+        posts = {post.pk: post for post in found}
         return {which: [posts[key] for key in some if key in posts] for which, some in keys.items()}
 
     @property

@@ -39,7 +39,7 @@ from wagtail.log_actions import log
 from wagtail.models import PreviewableMixin, ReferenceIndex, RevisionMixin
 
 from accounts.validators import validate_address, validate_line
-from mailings import schedule
+from mailings import reasons, schedule
 from mailings.blocks import LetterBlock
 
 if TYPE_CHECKING:
@@ -98,6 +98,14 @@ class ClientQuerySet(OwnedQuerySet):
             return missing.filter(~Exists(gone.filter(address=OuterRef("address"))))
         return missing.filter(~Q(address__in=gone.values("address")))
 
+    def undeliverable(self) -> ClientQuerySet:
+        """Return clients whose address does not exist, as the mail server said."""
+        return self.filter(undeliverable_at__isnull=False)
+
+    def try_again(self) -> int:
+        """Let letters go to these addresses again; return how many had been given up."""
+        return self.undeliverable().update(undeliverable_at=None, undeliverable_reply="")
+
 
 class ClientList(Owned):
     name = models.CharField(_("name"), max_length=150, validators=[validate_line])
@@ -141,6 +149,15 @@ class Client(Owned):
         ClientList, verbose_name=_("lists"), related_name="clients", blank=True
     )
     unsubscribed_at = models.DateTimeField(_("unsubscribed"), null=True, blank=True, editable=False)
+    # When the mail server said that the address does not exist, and how (see runs.py). It is not
+    # tried again until the owner mends it or says so.
+    undeliverable_at = models.DateTimeField(
+        _("address does not exist since"), null=True, blank=True, editable=False
+    )
+    undeliverable_reply = models.CharField(
+        _("mail server's reply"), max_length=500, blank=True, default="", db_default="",
+        editable=False,
+    )  # fmt: skip
     created_at = models.DateTimeField(_("added"), auto_now_add=True)
 
     objects = ClientQuerySet.as_manager()
@@ -170,7 +187,21 @@ class Client(Owned):
     def save(self, *args: Any, **kwargs: Any) -> None:
         if self.unsubscribed_at is None:
             self.unsubscribed_at = Suppression.objects.moment(self.owner_id, self.email)
+        if self.undeliverable_at and self.has_new_address():
+            self.undeliverable_at, self.undeliverable_reply = None, ""
+            if kwargs.get("update_fields") is not None:
+                mark = {"undeliverable_at", "undeliverable_reply"}
+                kwargs["update_fields"] = mark.union(kwargs["update_fields"])
         super().save(*args, **kwargs)
+
+    def has_new_address(self) -> bool:
+        """Return whether the address is another one than that in the database."""
+        stored = Client.objects.filter(pk=self.pk).values_list("email", flat=True).first()
+        return stored is not None and stored.lower() != self.email.lower()
+
+    @property
+    def gets_letters(self) -> bool:
+        return self.unsubscribed_at is None and self.undeliverable_at is None
 
     def unsubscribe(self, address: str = "") -> None:
         """Stop all letters of the owner to this address, also if the client is added anew.
@@ -494,7 +525,8 @@ class Mailing(Owned):
         return slots.upcoming(self.next_run_at, count)
 
     def audience(self) -> ClientQuerySet:
-        """Return everybody whom a run opened now would count, the unsubscribed among them."""
+        """Return everybody whom a run opened now would count, also those who get no letter: the
+        unsubscribed, and those whose address does not exist."""
         own = Client.objects.filter(owner_id=self.owner_id)
         if self.all_clients:
             return own
@@ -750,7 +782,8 @@ class Attempt(models.Model):
         if self.mailing.in_doubt == Mailing.Doubt.LEAVE:
             have.append(Delivery.Status.UNKNOWN)
         rows = Delivery.objects.filter(attempt__in=list(chain.values_list("pk", flat=True)))
-        wanting = self.mailing.audience().subscribed()
+        # Letters to addresses that do not exist would only be skipped.
+        wanting = self.mailing.audience().subscribed().filter(undeliverable_at=None)
         missing = wanting.without_letter(rows.filter(status__in=have))
         return missing if newcomers else missing.with_row_in(rows)
 
@@ -914,6 +947,9 @@ class MailServer(models.Model):
     PROBE_DELAYS = (5, 10, 20, 40, 80, 160, 300)
     # Time for one worker to make the probe before another may.
     PROBE_TIME = timedelta(seconds=60)
+    # A run that puts the server out of order again so many times, while letters of others are
+    # taken and none of its own is, must not stop everybody any more.
+    RELAPSES = 2
 
     name = models.CharField(max_length=200, unique=True)
     well_at = models.DateTimeField(null=True, blank=True)  # a letter was last taken, to a second
@@ -921,6 +957,10 @@ class MailServer(models.Model):
     next_try_at = models.DateTimeField(null=True, blank=True)
     failures = models.PositiveIntegerField(default=0)
     response = models.CharField(max_length=500, blank=True)
+    # The run whose letters alone broke the connections the last time, and how often it has done
+    # so again since.
+    broken_by = models.BigIntegerField(null=True)
+    relapses = models.PositiveSmallIntegerField(default=0, db_default=0)
 
     def __str__(self) -> str:
         return self.name
@@ -937,21 +977,41 @@ class MailServer(models.Model):
         self.next_try_at = now + self.PROBE_TIME
         return True
 
-    def report_trouble(self, words: str, now: datetime) -> None:
-        """Stop all workers until the next probe; each failure makes the wait longer."""
+    def report_trouble(self, words: str, now: datetime, broken_by: int | None = None) -> None:
+        """Stop all workers until the next probe; each failure makes the wait longer.
+
+        `broken_by` is the run whose letters alone broke the connections, if one did. Where only
+        its letters do, again and again, the run is paused, and nobody is stopped.
+        """
+        is_same = broken_by is not None and broken_by == self.broken_by
+        # In trouble its letters are probes: that those fail says nothing of the run.
+        relapses = self.relapses + (self.trouble_since is None) if is_same else 0
+        if relapses >= self.RELAPSES:
+            self.clear_suspicion()
+            if run := Attempt.objects.filter(pk=broken_by).first():
+                run.pause(reasons.BREAKS_CONNECTIONS, words, now)
+            return
+        self.broken_by, self.relapses = broken_by, relapses
         delay = self.PROBE_DELAYS[min(self.failures, len(self.PROBE_DELAYS) - 1)]
         self.failures += 1
         self.trouble_since = self.trouble_since or now
         # Jitter: many hosts shall not probe in the same second.
         self.next_try_at = now + timedelta(seconds=delay * random.uniform(0.8, 1.2))
         self.response = words[:500]
-        self.save(update_fields=["trouble_since", "next_try_at", "failures", "response"])
+        logger.warning("mail server %s: %s", self.name, words)
+        fields = ["trouble_since", "next_try_at", "failures", "response", "broken_by", "relapses"]
+        self.save(update_fields=fields)
 
     def report_success(self) -> None:
         logger.info("mail server %s is well again", self.name, extra={"server": self.name})
         self.trouble_since = self.next_try_at = None
         self.failures, self.response = 0, ""
         self.save(update_fields=["trouble_since", "next_try_at", "failures", "response"])
+
+    def clear_suspicion(self) -> None:
+        """Take in that letters of the run `broken_by` are taken, or that it is paused."""
+        self.broken_by, self.relapses = None, 0
+        self.save(update_fields=["broken_by", "relapses"])
 
 
 class Pace(models.Model):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.utils.translation import gettext_noop as _
 
 UNSUBSCRIBED = _("The client has unsubscribed.")
+UNDELIVERABLE = _("The address does not exist, the mail server said earlier.")
 CLIENT_DELETED = _("The client was deleted.")
 ADDRESS_CHANGED = _("The client's address was changed after this run had begun.")
 WINDOW_CLOSED = _("The mailing ended before this letter's turn.")
@@ -32,11 +33,15 @@ POLICY_REFUSED = _(
     "The mail server's policy does not let these letters through. "
     "Read its words before you go on: the message may need a change."
 )
+BREAKS_CONNECTIONS = _(
+    "These letters break the connection to the mail server, while letters of others are taken. "
+    "The message may need a change before you go on."
+)
 
 # Why a run that completes another is paused for a moment, before it ends.
 MAKES_WAY = _("The next run of this mailing is due, and goes to these people as well.")
 
 # The run did all it could: these people were not meant to get the letter.
-NOT_WANTED = (UNSUBSCRIBED, CLIENT_DELETED, ADDRESS_CHANGED)
+NOT_WANTED = (UNSUBSCRIBED, UNDELIVERABLE, CLIENT_DELETED, ADDRESS_CHANGED)
 # The letter may have arrived.
 IN_DOUBT = (ANSWER_LOST, WORKER_DIED)

@@ -46,6 +46,10 @@ OPENING_LEASE = timedelta(seconds=20)  # between two steps; then another worker 
 WAITING = (Delivery.Status.PLANNED, Delivery.Status.DEFERRED)
 # Rows are saved a moment before their recipients are.
 AUDIENCE_GRACE = 10  # seconds
+# What servers say of an address that does not exist: an enhanced code first in the reply (RFC 3463
+# 3.2: no such mailbox, no such system, no valid address, moved away; RFC 7505: a domain without
+# mail). Words alone are not enough.
+NO_SUCH_ADDRESS = r"^5[0-9][0-9] *5\.1\.(1|2|3|6|10)([^0-9.]|$)"
 # A mailing that could not be opened is left alone by this process for so long (seconds), and one
 # whose last run is about to end for so long.
 OPEN_AGAIN, ASK_AGAIN = 60, 3
@@ -366,16 +370,19 @@ def _plan_step(attempt: Attempt, size: int, now: datetime) -> tuple[int, int]:
     last = attempt.deliveries.aggregate(last=Max("client_id"))["last"] or 0
     before = attempt.chunks.aggregate(last=Max("last_id"))["last"] or 0
     audience = attempt.audience().filter(pk__gt=last, pk__lte=attempt.audience_to)
-    audience = audience.order_by("id").values("id", "email", "unsubscribed_at")[:size]
-    inner, params = audience.query.sql_with_params()
+    columns = ("id", "email", "unsubscribed_at", "undeliverable_at")
+    inner, params = audience.order_by("id").values(*columns)[:size].query.sql_with_params()
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO mailings_delivery"
             " (attempt_id, client_id, email, status, response, tries, doubts, updated_at)"
             " SELECT %s, a.id, a.email,"
-            " CASE WHEN a.unsubscribed_at IS NULL THEN 'planned' ELSE 'skipped' END,"
-            f" CASE WHEN a.unsubscribed_at IS NULL THEN '' ELSE %s END, 0, 0, %s FROM ({inner}) a",
-            [attempt.pk, reasons.UNSUBSCRIBED, moment, *params],
+            " CASE WHEN a.unsubscribed_at IS NULL AND a.undeliverable_at IS NULL"
+            " THEN 'planned' ELSE 'skipped' END,"
+            " CASE WHEN a.unsubscribed_at IS NOT NULL THEN %s"
+            " WHEN a.undeliverable_at IS NOT NULL THEN %s ELSE '' END,"
+            f" 0, 0, %s FROM ({inner}) a",
+            [attempt.pk, reasons.UNSUBSCRIBED, reasons.UNDELIVERABLE, moment, *params],
         )
         count = max(cursor.rowcount, 0)
         attempt.planned += count
@@ -517,10 +524,46 @@ def close_run(attempt_id: int, now: datetime) -> bool:
         mailing = rows.get(pk=attempt.mailing_id)
         mailing.plan(now)
         mailing.save(update_fields=["next_run_at", "status"])
+        # Where the server refuses everybody, the addresses are not to blame.
+        if attempt.accepted and attempt.rejected:
+            give_up_addresses(attempt_id, now)
     sums = {name: getattr(attempt, name) for name in Attempt.SUMS}
     extra = {"run": attempt_id, "mailing": mailing.pk, "owner": mailing.owner_id, **sums}
     logger.info("run %s is closed: %s, %s", attempt_id, attempt.status, sums, extra=extra)
     return True
+
+
+# Few of a run's rows are refused ones, and only their words are looked at. Clients are locked in
+# the order of their keys: two runs that end at once may have refused the same people.
+GIVE_UP = """
+    WITH refused AS MATERIALIZED (
+        SELECT client_id, email, response FROM mailings_delivery
+         WHERE attempt_id = %s AND status = 'rejected')
+    UPDATE mailings_client SET undeliverable_at = %s, undeliverable_reply = gone.response
+      FROM (SELECT c.id, d.response
+              FROM refused d JOIN mailings_client c ON c.id = d.client_id
+             WHERE d.response {matches}
+               AND (c.email = d.email OR lower(c.email) = lower(d.email))
+               AND c.undeliverable_at IS NULL
+             ORDER BY c.id {lock}) gone
+     WHERE mailings_client.id = gone.id
+"""
+
+
+def give_up_addresses(attempt_id: int, now: datetime) -> int:
+    """Remember which addresses do not exist, as the replies of a run say; return how many.
+
+    Not those that clients have no more.
+    """
+    # Only rows of clients change, no keys: who files a client in a list meanwhile need not wait.
+    lock = "FOR NO KEY UPDATE OF c" if connection.vendor == "postgresql" else ""
+    statement = GIVE_UP.format(matches=connection.operators["regex"], lock=lock)
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [attempt_id, to_column(now), NO_SUCH_ADDRESS])
+        count = max(cursor.rowcount, 0)
+    if count:
+        logger.info("run %s: %s addresses do not exist", attempt_id, count)
+    return count
 
 
 def _verdict(attempt: Attempt) -> Attempt.Status:

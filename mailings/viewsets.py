@@ -72,6 +72,8 @@ class ClientViewSet(OwnedModelViewSet):
     menu_order = 200
     add_to_admin_menu = True
     index_view_class = clients.ClientIndexView
+    edit_view_class = clients.ClientEditView
+    index_template_name = "mailings/clients.html"
     add_view_class = clients.ClientCreateView
     delete_view_class = clients.ClientDeleteView
     inspect_view_class = clients.ClientInspectView
@@ -85,14 +87,23 @@ class ClientViewSet(OwnedModelViewSet):
             label=_("Subscription"),
             accessor=clients.describe_subscription,
             sort_key="unsubscribed_at",
-            primary=lambda client: not client.unsubscribed_at,
+            primary=lambda client: client.gets_letters,
         ),
         DateColumn("created_at", label=_("Added"), sort_key="created_at"),
     ]
     filterset_class = clients.ClientFilterSet
     search_fields = ["full_name", "email"]
     export_filename = "clients"
-    list_export = ["full_name", "email", "list_names", "comment", "unsubscribed_at", "created_at"]
+    list_export = [
+        "full_name",
+        "email",
+        "list_names",
+        "comment",
+        "unsubscribed_at",
+        "undeliverable_at",
+        "undeliverable_reply",
+        "created_at",
+    ]
     export_headings = {"list_names": _("Lists")}
     edit_handler = ObjectList(
         [FieldPanel(name) for name in ("full_name", "email", "lists", "comment")],
@@ -102,10 +113,12 @@ class ClientViewSet(OwnedModelViewSet):
     def get_urlpatterns(self) -> list[URLPattern]:
         leave = self.construct_view(clients.ClientUnsubscribeView)
         come_back = self.construct_view(clients.ClientResubscribeView)
+        try_again = clients.ClientTryAgainView.as_view()
         return [
             *super().get_urlpatterns(),
             path("unsubscribe/<int:pk>/", leave, name="unsubscribe"),
             path("resubscribe/<int:pk>/", come_back, name="resubscribe"),
+            path("try-again/<int:pk>/", try_again, name="try_again"),
         ]
 
 

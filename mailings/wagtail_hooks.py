@@ -15,6 +15,7 @@ from wagtail.snippets.models import register_snippet
 
 from mailings.menus import WorkspaceMenuItem, hide_site_history, shorten_help
 from mailings.rich_text import register_letter_link
+from mailings.views.clients import ClientBulkTryAgain
 from mailings.views.dashboard import show_workspace
 from mailings.views.messages import MessageBulkDelete
 from mailings.viewsets import (
@@ -52,6 +53,9 @@ def register_subscription(actions: LogActionRegistry) -> None:
     actions.register_action(
         "mailings.resubscribe", _("Subscribe again"), _("Subscribed again by hand")
     )
+    actions.register_action(
+        "mailings.try_again", _("Try this address again"), _("Let the address be tried again")
+    )
 
 
 hooks.register("construct_help_menu", shorten_help)
@@ -61,6 +65,7 @@ hooks.register("register_rich_text_features", register_letter_link)
 register_snippet(message_viewset)
 # After Wagtail's own action of the same name, whose place it takes.
 hooks.register("register_bulk_action", MessageBulkDelete, order=1)
+hooks.register("register_bulk_action", ClientBulkTryAgain)
 
 
 # --- Mailings ---------------------------------------------------------------------------------

@@ -48,6 +48,7 @@ class TestReset:
         mail.outbox.clear()
         person.post(address, NEW)
         assert only_letter().subject == "Your password is changed"
+        assert link_in(only_letter()) == URL
 
     def test_a_letter_speaks_the_language_of_its_reader(self, browser, owner):
         UserProfile.objects.create(user=owner, preferred_language="ru")

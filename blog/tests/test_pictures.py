@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
+from django.utils.module_loading import import_string
 from wagtail.images.models import Image, Rendition
 
 from blog.snippets import Author
-from blog.tasks import make_pictures
+from blog.tasks import make_pictures, make_pictures_of_author, make_pictures_of_image
 from blog.tests.posts import make_post
 from home.examples.pictures import draw_picture
 
@@ -88,3 +89,78 @@ def test_queue_that_is_away_hinders_no_publication(
         post.save_revision().publish()
     post.refresh_from_db()
     assert post.title == "New"
+
+
+# --- What is made anew --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def orders(monkeypatch):
+    """Do at once what a worker is asked for; return the tasks."""
+    asked = []
+
+    def order(task: str, pk: int, **options: object) -> None:
+        asked.append(task)
+        import_string(task)(pk)
+
+    monkeypatch.setattr("blog.tasks.async_task", order)
+    return asked
+
+
+@pytest.fixture
+def anna(post):
+    photo = Image.objects.create(title="Anna", file=draw_picture(2, "anna.jpg"))
+    fields = {"name": "Anna", "slug": "anna", "about": "Writes.", "locale": post.locale}
+    anna = Author.objects.create(photo=photo, **fields)
+    post.author = anna
+    post.save_revision().publish()
+    return anna
+
+
+def assert_readers_make_none(browser, *pages: str) -> None:
+    made = Rendition.objects.count()
+    assert made
+    for page in pages:
+        assert browser().get(page).status_code == 200
+    assert Rendition.objects.count() == made
+
+
+def test_author_has_a_face_before_the_first_reader(browser, post, anna):
+    make_pictures(post.pk)
+    assert_readers_make_none(browser, "/blog/author/anna/", post.url)
+
+
+def test_author_who_gets_another_photo_has_it_before_the_first_reader(
+    browser, post, anna, orders, django_capture_on_commit_callbacks
+):
+    make_pictures(post.pk)
+    with django_capture_on_commit_callbacks(execute=True):
+        anna.photo = Image.objects.create(title="New", file=draw_picture(3, "new.jpg"))
+        anna.save()
+    assert orders == ["blog.tasks.make_pictures_of_author"]
+    assert_readers_make_none(browser, "/blog/author/anna/", post.url)
+
+
+def test_image_with_another_focus_is_cut_before_the_first_reader(
+    browser, post, anna, orders, django_capture_on_commit_callbacks
+):
+    make_pictures(post.pk)
+    for image in (post.image, anna.photo):
+        focus = {"focal_point_x": 9, "focal_point_y": 9}
+        with django_capture_on_commit_callbacks(execute=True):
+            for name, value in {**focus, "focal_point_width": 5, "focal_point_height": 5}.items():
+                setattr(image, name, value)
+            image.save()
+    assert orders == ["blog.tasks.make_pictures_of_image"] * 2
+    assert_readers_make_none(browser, "/", "/blog/", "/blog/author/anna/", post.url)
+
+
+def test_new_image_is_not_cut_before_something_shows_it(orders, django_capture_on_commit_callbacks):
+    with django_capture_on_commit_callbacks(execute=True):
+        Image.objects.create(title="Sea", file=draw_picture(1, "sea.jpg"))
+    assert orders == []
+
+
+@pytest.mark.parametrize("make", [make_pictures_of_author, make_pictures_of_image])
+def test_what_is_gone_does_not_hinder_the_worker(make):
+    make(12345)

@@ -12,6 +12,7 @@ from home.examples.pictures import draw_picture
 from mailings import reasons
 from mailings.delivery import letter
 from mailings.models import Attempt, Client, ClientList, Delivery, Mailing, Message, Picture
+from mailings.runs import give_up_addresses
 
 Status = Delivery.Status
 
@@ -232,6 +233,7 @@ def record_deliveries(attempt: Attempt, mailing: Mailing) -> None:
     attempt.server_response = "250 2.0.0 Ok: queued" if complete else "550 5.1.1 User unknown"
     attempt.finished_at = attempt.last_attempt_at
     attempt.save()
+    give_up_addresses(attempt.pk, attempt.finished_at)
 
 
 def record_delivery(attempt: Attempt, client: Client) -> Delivery:
@@ -242,10 +244,10 @@ def record_delivery(attempt: Attempt, client: Client) -> Delivery:
         row.status, row.response = Status.SKIPPED, reasons.UNSUBSCRIBED
     elif client.email == NO_SUCH_BOX:
         row.status, row.tries, row.code = Status.REJECTED, 1, 550
-        row.response = "5.1.1 User unknown"
+        row.response = "550 5.1.1 User unknown"
     else:
         row.status, row.tries, row.code = Status.ACCEPTED, 1, 250
-        row.response = "2.0.0 Ok: queued"
+        row.response = "250 2.0.0 Ok: queued"
     return row
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Group
+from wagtail.users.models import UserProfile
 
 from accounts.models import EDITORS, MANAGERS, USERS, User
 
@@ -60,4 +61,7 @@ def make_person(person: Person, password: str) -> None:
     )
     if person.role:
         user.groups.add(Group.objects.get(name=person.role))
+    if person.company:
+        # Its letters are in Russian, and the words that we put beneath them are in this language.
+        UserProfile.objects.create(user=user, preferred_language="ru")
     user.confirm_email()

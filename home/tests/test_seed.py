@@ -14,7 +14,8 @@ from django.utils import timezone
 from accounts.models import EDITORS, MANAGERS, USERS, User
 from blog.models import BlogPage
 from home.examples.people import PASSWORD
-from mailings.models import Attempt, Client, Mailing
+from mailings.delivery import letter
+from mailings.models import Attempt, Client, Mailing, Message
 
 pytestmark = pytest.mark.django_db
 
@@ -71,6 +72,12 @@ def test_finished_mailings_have_a_run_that_adds_up():
         assert attempt.done == attempt.planned
         assert attempt.deliveries.count() == attempt.planned > 0
         assert attempt.deliveries.filter(status="accepted").count() == attempt.accepted
+
+
+def test_letters_are_in_one_language():
+    seed()
+    for message in Message.objects.all():
+        assert "Отписаться от этих писем" in letter.compose(message).text
 
 
 def test_posts_have_pictures_and_text(browser):

@@ -178,14 +178,14 @@ class Hold:
 
     def decide(self, letter: Letter, result: Result, *, in_trouble: bool) -> None:
         """Say what an answer comes to that may have been the server's trouble."""
+        # At first it is held against nobody. But whom it meets also after somebody let the run go
+        # on must not stand in the way of the others for ever.
+        is_try = self.chunk.attempt.brake_released and result.enhanced != QUOTA
         if result.outcome is Outcome.REFUSED:
-            # At first such a refusal is held against nobody. But who is refused also after somebody
-            # let the run go on must not stand in the way of the others for ever.
-            is_released = self.chunk.attempt.brake_released and result.enhanced != QUOTA
-            is_try = is_released or self.is_persons(letter, result)
+            is_try = is_try or self.is_persons(letter, result)
         else:
             # It may be this very letter that breaks connections, for everybody.
-            is_try = letter.row.tries > 0
+            is_try = is_try or letter.row.tries > 0
         is_nobodys = (in_trouble or self.pause) and not is_try
         outcome = Outcome.TROUBLE if is_nobodys else Outcome.LATER
         self.results.append((letter, Result(outcome, result.code, result.text)))
@@ -278,6 +278,8 @@ class Rota:
         self._turns = list(self._runs().may_go(now).with_free_chunk(now)[:50])
         waits = limits.waits_until({run.mailing.owner for run in self._turns}, now)
         self._turns = [run for run in self._turns if run.mailing.owner_id not in waits]
+        # If it is one run's letters that break connections, those of others make the probe.
+        self._turns.sort(key=lambda run: health.is_probing and run.pk == health.state.broken_by)
         self.waits = list(waits.values())
         # Last: the right to probe a server in trouble is given to one worker at a time.
         may_send = not health.is_resting and health.state.take_probe(now)

@@ -110,9 +110,8 @@ def classify(stage: str, reply: Reply) -> Outcome:
 
 @lru_cache(maxsize=1024)
 def _look_up(stage: str, code: str, enhanced: str) -> Outcome:
-    for stages, code_pattern, enhanced_pattern, outcome in RULES:
-        fits = re.fullmatch(code_pattern, code) and re.match(enhanced_pattern, enhanced)
-        if stage in stages and fits:
+    for stages, codes, details, outcome in RULES:
+        if stage in stages and re.fullmatch(codes, code) and re.match(details, enhanced):
             return outcome
     return Outcome.UNSENT
 
@@ -189,7 +188,7 @@ class Health:
         self._rest_until = self._told_at = float("-inf")
         self.domains = limits.Domains()
         self._suspects: list[tuple[Any, Result]] = []
-        self._breaks, self._complaints = 0, set()
+        self._breaks, self._complaints = [], set()  # runs whose letters met them, domains
         self.read()
 
     def read(self) -> None:
@@ -206,13 +205,15 @@ class Health:
         hold, outcome = letter.hold, result.outcome
         if outcome is Outcome.ACCEPTED:
             hold.refusals, hold.accepted = 0, hold.accepted + 1
+            if self.state.broken_by == hold.chunk.attempt_id:
+                self.state.clear_suspicion()
             if self._suspects:
                 self._settle(lambda sent, cause: cause is Outcome.UNSENT or sent.hold is hold)
         elif outcome is Outcome.SLOW:
             result = self._complaint(letter, result)
         elif outcome in (Outcome.UNSENT, Outcome.DOUBT):
-            self._breaks += 1
-            if self._breaks >= TROUBLE:
+            self._breaks.append(hold.chunk.attempt_id)
+            if len(self._breaks) >= TROUBLE:
                 self.trouble = result.text
         elif outcome in (Outcome.TROUBLE, Outcome.FULL):
             self.trouble, self._is_full = result.text, outcome is Outcome.FULL
@@ -270,10 +271,10 @@ class Health:
 
     def _report_trouble(self, now: datetime) -> str:
         words, self.trouble, self._is_full = self.trouble, "", False
-        self._breaks = 0
+        is_one = len(self._breaks) >= TROUBLE and len(set(self._breaks)) == 1
+        self.state.report_trouble(words, now, broken_by=self._breaks[0] if is_one else None)
+        self._breaks.clear()
         self._complaints.clear()
-        self.state.report_trouble(words, now)
-        logger.warning("mail server %s: %s", self.name, words)
         return words
 
     def _complaint(self, letter: Any, result: Result) -> Result:
@@ -289,7 +290,7 @@ class Health:
         return Result(Outcome.SLOW, result.code, result.text, wait)
 
     def _is_well(self) -> None:
-        self._breaks = 0
+        self._breaks.clear()
         self._complaints.clear()
         if self.state.trouble_since:
             self.state.report_success()

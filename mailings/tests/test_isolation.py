@@ -90,8 +90,9 @@ def fill_workspace(owner: User, key: int, marker: str, secret: str) -> None:
     now = timezone.now()
     vip = ClientList.objects.create(id=key, owner=owner, name=f"{secret} list")
     client = Client.objects.create(
-        id=key, owner=owner, email=f"{secret}@example.com", full_name=secret, comment=secret
-    )
+        id=key, owner=owner, email=f"{secret}@example.com", full_name=secret, comment=secret,
+        undeliverable_at=now, undeliverable_reply=f"550 5.1.1 <{secret}@example.com>: unknown",
+    )  # fmt: skip
     client.lists.add(vip)
     Suppression.objects.create(id=key, owner=owner, address_hash=str(key), created_at=now)
     Picture.objects.create(id=key, owner=owner, title=secret, file=make_image(f"{secret}.png"))
@@ -222,6 +223,7 @@ class TestWalk:
         assert changed >= {f"{kind}:edit" for kind in kinds if kind != "picture"}
         assert changed >= {"client:delete", "client_list:delete", "mailing:delete"}
         assert changed >= {"mailing:switch_off", "mailing:go_on", "client:unsubscribe"}
+        assert changed >= {"client:try_again"}
 
 
 class TestRowsOfAnotherUser:

@@ -276,3 +276,67 @@ class TestServerRefusesUs:
         dispatch.run_pass()
         run.refresh_from_db()
         assert (run.status, run.accepted, run.rejected) == ("partial", 17, 3)
+
+    @pytest.mark.parametrize(
+        ("stage", "words"), [("data", "the server closed the connection"), ("body", "broke after")]
+    )
+    def test_one_run_that_always_breaks_them_is_paused(self, server, owner, stranger, stage, words):
+        """Its letters alone put the server out of order, while letters of others are taken."""
+        bad = make_due(owner, 9)
+        for number in range(9):
+            server.fail(stage, CLOSE, to=f"c{number}@example.com")
+        dispatch.run_pass()
+        state = MailServer.objects.get()
+        assert (state.broken_by, state.relapses) == (only_run(bad).pk, 0)
+        for number in (1, 2):
+            assert state.trouble_since
+            other = make_big(stranger, 4, domain=f"others{number}.example")
+            let_time_pass(bad)
+            dispatch.run_pass()
+            assert only_run(other).status == "success"
+            state.refresh_from_db()
+        run = only_run(bad)
+        assert run.paused_for == reasons.BREAKS_CONNECTIONS
+        assert words in run.server_response
+        assert (state.trouble_since, state.broken_by, state.relapses) == (None, None, 0)
+        server.recover()
+        run.go_on(by=owner)
+        let_time_pass(bad)
+        dispatch.run_pass()
+        assert only_run(bad).status == "success"
+
+    def test_let_go_on_it_gets_to_its_end(self, server, owner, settings):
+        """Those of its letters that break connections use up their tries then."""
+        settings.MAILING_RETRY_DELAYS = [60]
+        bad = make_due(owner, 20)
+        for number in range(5):
+            server.fail("data", CLOSE, to=f"c{number}@example.com")
+        runs.open_due(timezone.now())
+        Attempt.objects.update(brake_released=True)
+        for _ in range(8):
+            dispatch.run_pass()
+            let_time_pass(bad)
+        run = only_run(bad)
+        assert_adds_up(run)
+        assert (run.status, run.accepted, run.rejected) == ("partial", 15, 5)
+
+    def test_a_server_that_comes_and_goes_pauses_nobody(self, server, owner, stranger):
+        """Letters of the run are taken between two breaks."""
+        goals = [0, 20, 30, 40]
+
+        def cut(stage: str, _recipient: str) -> None:
+            if stage == "data" and len(server.letters) >= goals[0]:
+                raise ConnectionError
+
+        server.before = cut
+        due, other = make_due(owner, 60), make_big(stranger, 4, domain="others.example")
+        while len(goals) > 1:
+            dispatch.run_pass()
+            assert MailServer.objects.get().trouble_since
+            assert not Attempt.objects.filter(paused_at__isnull=False).exists()
+            let_time_pass(due)
+            goals.pop(0)
+        server.before = None
+        dispatch.run_pass()
+        assert only_run(due).status == only_run(other).status == "success"
+        assert MailServer.objects.get().broken_by is None

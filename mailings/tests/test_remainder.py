@@ -121,6 +121,13 @@ class TestComplement:
         assert send(server) == [address(0), address(2)]
         assert run.deliveries.count() == 2
 
+    def test_nobody_whose_address_does_not_exist(self, server, owner):
+        mailing = make_failed(server, owner)
+        Client.objects.filter(email=address(1)).update(undeliverable_at=timezone.now())
+        run = complete(mailing)
+        assert send(server) == [address(0), address(2)]
+        assert run.deliveries.count() == 2
+
     def test_nobody_who_left_the_audience(self, server, owner):
         mailing = make_failed(server, owner)
         mailing.clients.remove(Client.objects.get(email=address(1)))

@@ -41,7 +41,7 @@ WORDS = {
     "content_type_app_name": APPS,
     "model_name": KINDS,
     "content_type_model_name": KINDS,
-    "action": ("delete", "assign_role", "set_active_state"),
+    "action": ("delete", "try_again", "assign_role", "set_active_state"),
     "action_name": ("delete", "publish", "approve"),
     "revision_id_a": (KEY, "earliest"),
     "revision_id_b": (KEY, "latest"),

@@ -4,31 +4,36 @@ from __future__ import annotations
 
 from typing import Any
 
-from config.listings import CountingPaginator
+from config.listings import CountingPaginator, search_rows
+from django.db import transaction
 from django.db.models import Count, Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.functional import cached_property
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
-from django.views.generic import TemplateView
+from django.views.generic import TemplateView, View
 from django_filters import ChoiceFilter, ModelChoiceFilter
 from wagtail.admin import messages
 from wagtail.admin.filters import WagtailFilterSet
 from wagtail.admin.ui.tables import (
     BaseColumn,
+    BulkActionsCheckboxColumn,
     Column,
     DateColumn,
     StatusTagColumn,
     Table,
     TitleColumn,
 )
+from wagtail.admin.views.bulk_action import BulkAction
 from wagtail.admin.views.generic.base import WagtailAdminTemplateMixin
 from wagtail.admin.views.generic.permissions import PermissionCheckedMixin
 from wagtail.admin.widgets.button import Button, HeaderButton
 from wagtail.log_actions import log
+from wagtail.permissions import policy_registry
 
+from mailings.forms import usable_keys
 from mailings.models import Client, ClientList, Delivery
 from mailings.permissions import visible_rows
 from mailings.reports import show_reply
@@ -38,7 +43,12 @@ PER_PAGE = 20
 
 
 def describe_subscription(client: Client) -> str:
-    return gettext("unsubscribed") if client.unsubscribed_at else gettext("subscribed")
+    """Say in words whether letters go to this client, and why not."""
+    if client.undeliverable_at is None:
+        return gettext("unsubscribed") if client.unsubscribed_at else gettext("subscribed")
+    if client.unsubscribed_at:
+        return gettext("unsubscribed, address does not exist")
+    return gettext("address does not exist")
 
 
 class RowsPanelMixin:
@@ -71,9 +81,16 @@ class ClientFilterSet(WagtailFilterSet):
         choices=[("yes", _("subscribed")), ("no", _("unsubscribed"))],
     )
 
+    address = ChoiceFilter(
+        label=_("Address"), method="by_address", choices=[("gone", _("does not exist"))]
+    )
+
     class Meta:
         model = Client
         fields: list[str] = []
+
+    def by_address(self, rows: QuerySet[Client], name: str, value: str) -> QuerySet[Client]:
+        return rows.undeliverable()
 
     def by_subscription(self, rows: QuerySet[Client], name: str, value: str) -> QuerySet[Client]:
         return rows.filter(unsubscribed_at__isnull=value == "yes")
@@ -83,6 +100,17 @@ class ClientIndexView(owned.OwnedIndexView):
     def get_base_queryset(self) -> QuerySet[Client]:
         return super().get_base_queryset().prefetch_related("lists")
 
+    @cached_property
+    def offers_actions(self) -> bool:
+        """Return whether there is something to tick rows for."""
+        return self.permission_policy.user_has_any_permission(self.request.user, {"add", "change"})
+
+    @cached_property
+    def columns(self) -> list[BaseColumn]:
+        if not self.offers_actions:
+            return super().columns
+        return [BulkActionsCheckboxColumn("bulk_actions", obj_type="client"), *super().columns]
+
 
 class ClientCreateView(owned.OwnedCreateView):
     def get_success_message(self, instance: Client) -> str:
@@ -91,6 +119,18 @@ class ClientCreateView(owned.OwnedCreateView):
                 "Client “%(name)s” is kept, but unsubscribed: this address refused your letters."
             ) % {"name": instance}
         return super().get_success_message(instance)
+
+
+class ClientEditView(owned.OwnedEditView):
+    @transaction.atomic
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return super().post(request, *args, **kwargs)
+
+    def get_queryset(self) -> QuerySet[Client]:
+        rows = super().get_queryset()
+        # Saving writes the whole row: what a run learns of the address in between must not be
+        # overwritten.
+        return rows.select_for_update(of=("self",)) if self.request.method == "POST" else rows
 
 
 class ClientDeleteView(owned.OwnedDeleteView):
@@ -123,6 +163,11 @@ class ClientInspectView(RowsPanelMixin, owned.OwnedInspectView):
     def get_rows(self) -> QuerySet[Delivery]:
         own = Delivery.objects.filter(client=self.object, attempt__mailing__owner=self.object.owner)
         return own.select_related("attempt__mailing").order_by("-pk")
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        state = describe_subscription(self.object)
+        reply = show_reply(self.object.undeliverable_reply)
+        return super().get_context_data(state=state, reply=reply, **kwargs)
 
     def get_lists_display_value(self) -> str:
         return self.object.list_names or "-"
@@ -200,6 +245,70 @@ class ClientResubscribeView(SubscriptionView):
         self.object.resubscribe()
 
 
+class ClientTryAgainView(owned.OwnedRowsMixin, View):
+    """Let letters go again to an address that did not exist, as the mail server had said."""
+
+    http_method_names = ["post", "options"]
+    row_actions = frozenset({"change"})
+    model = Client
+
+    @transaction.atomic
+    def post(self, request: HttpRequest, pk: int) -> HttpResponse:
+        client = self.get_owned_row(pk)
+        if Client.objects.filter(pk=client.pk).try_again():
+            log(client, "mailings.try_again", user=request.user)
+        words = gettext("The next mailing to “%(name)s” tries this address again.")
+        messages.success(request, words % {"name": client})
+        return redirect("client:inspect", client.pk)
+
+
+class ClientBulkTryAgain(BulkAction):
+    """The same for several clients: of those that were ticked, or of all that the listing shows."""
+
+    models = [Client]
+    display_name = _("Try again")  # There is room for two words.
+    action_type = "try_again"
+    aria_label = _("Try the addresses of the selected clients again")
+    template_name = "mailings/clients_try_again.html"
+    NAMED = 20  # clients on the page that asks
+
+    def get_own(self) -> QuerySet[Client]:
+        policy = policy_registry.get_by_type(Client)
+        return policy.instances_user_has_permission_for(self.request.user, "change")
+
+    def get_queryset(self, model: type[Client], object_ids: list[Any]) -> list[Client]:
+        """Return what was ticked; keys of others' clients are as if they did not exist."""
+        rows = list(self.get_own().filter(pk__in=usable_keys(object_ids)))
+        if object_ids and not rows:
+            raise Http404
+        return rows
+
+    def get_all_objects_in_listing_query(self, parent_id: str | None) -> list[int]:
+        query = self.request.GET
+        rows = ClientFilterSet(query, queryset=self.get_own(), request=self.request).qs
+        rows = search_rows(rows, ("full_name", "email"), query.get("q", ""))
+        return list(rows.undeliverable().values_list("pk", flat=True))
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        context = super().get_context_data(**kwargs)
+        gone = [each["item"] for each in context["items"] if each["item"].undeliverable_at]
+        return {**context, "gone": gone[: self.NAMED], "count": len(gone)}
+
+    def execute_action(self, objects: list[Client], **kwargs: Any) -> tuple[int, int]:
+        gone = [client for client in objects if client.undeliverable_at]
+        count = Client.objects.filter(pk__in=[client.pk for client in gone]).try_again()
+        for client in gone:
+            log(client, "mailings.try_again", user=self.request.user)
+        return count, 0
+
+    def get_success_message(self, num_parent_objects: int, num_child_objects: int) -> str:
+        return ngettext(
+            "%(count)d address is tried again by the next mailing to it.",
+            "%(count)d addresses are tried again by the next mailing to them.",
+            num_parent_objects,
+        ) % {"count": num_parent_objects}
+
+
 # --- Lists ----------------------------------------------------------------------------------
 
 
@@ -222,7 +331,7 @@ class ClientListInspectView(RowsPanelMixin, owned.OwnedInspectView):
             "subscription",
             label=_("Subscription"),
             accessor=describe_subscription,
-            primary=lambda client: not client.unsubscribed_at,
+            primary=lambda client: client.gets_letters,
         ),
     ]
 

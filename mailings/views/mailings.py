@@ -8,7 +8,7 @@ from config.listings import search_rows
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Page, Paginator
 from django.db import transaction
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -217,7 +217,13 @@ def message_url(message: Message | None, user: User) -> str | None:
 
 
 def audience_context(mailing: Mailing) -> dict[str, int]:
-    return mailing.audience().aggregate(audience=Count("pk"), unsubscribed=Count("unsubscribed_at"))
+    """Return how many clients the mailing is meant for, and who of them gets nothing, and why."""
+    gone = Q(unsubscribed_at=None, undeliverable_at__isnull=False)
+    return mailing.audience().aggregate(
+        audience=Count("pk"),
+        unsubscribed=Count("unsubscribed_at"),
+        undeliverable=Count("pk", filter=gone),
+    )
 
 
 # --- The switch -------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import unquote, urlencode, urlsplit
 
 from django.conf import settings
+from django.contrib.contenttypes.models import ContentType
 from django.db import Error as DatabaseError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.middleware.locale import LocaleMiddleware
@@ -21,10 +22,11 @@ from django.utils import translation
 from django.utils.cache import patch_vary_headers
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.csrf import csrf_exempt
-from wagtail.models import Page, Site
+from wagtail.models import Page, Site, get_page_models
 from wagtail.users.models import UserProfile
 from wagtail.views import serve
 
+from config import site_roots
 from config.addresses import DOORS, INTERFACE, first_part
 
 ROUTE = "_wagtail_route_for_request"  # where Wagtail looks for a page that is found already
@@ -103,7 +105,7 @@ def find_route(request: HttpRequest, path: str) -> Any:
     Wagtail asks for the language, the home page in it and the same as what it is; here that is
     one query.
     """
-    site = Site.find_for_request(request)
+    site = site_roots.find_site(request)
     if site and not hasattr(request, ROUTE):
         home = find_home(site, translation.get_language())
         if home:
@@ -112,11 +114,15 @@ def find_route(request: HttpRequest, path: str) -> Any:
 
 
 def find_home(site: Site, language: str) -> Page | None:
+    # All at once: each kind of page would be asked for by itself, once in a process.
+    ContentType.objects.get_for_models(*get_page_models())
     model = site.root_page.specific_class
     if not hasattr(model, "to_serve"):
         return None
-    key = {"translation_key": site.root_page.translation_key}
-    return model.to_serve().filter(locale__language_code=language, live=True, **key).first()
+    return model.find_among_translations(
+        lambda page: page.live and page.locale.language_code == language,
+        [site.root_page.translation_key],
+    )
 
 
 def find_in(home: Page, request: HttpRequest, path: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
@@ -46,11 +47,29 @@ class PublicPageMixin(CachedPageMixin):
         return child.route(request, path_components[1:])
 
     def find_child(self, slug: str) -> Page | None:
+        here = Page.objects.child_of(self).filter(slug=slug)
         for model in type(self).allowed_subpage_models():
-            child = model.to_serve().child_of(self).filter(slug=slug).first()
+            same = here.values("translation_key")
+            child = model.find_among_translations(
+                lambda page: page.slug == slug and page.is_child_of(self), same
+            )
             if child:
                 return child
         return None
+
+    @classmethod
+    def find_among_translations(
+        cls, is_sought: Callable[[Page], bool], keys: QuerySet | list[Any]
+    ) -> Page | None:
+        """Return, of pages that are translations of one another, the one that is sought.
+
+        `keys` are their translation keys: one, or a query for it. The page knows the others.
+        """
+        pages = list(cls.to_serve().filter(translation_key__in=keys))
+        found = next(filter(is_sought, pages), None)
+        if found:
+            found.all_translations = pages
+        return found
 
     @classmethod
     def to_serve(cls) -> PageQuerySet:
@@ -95,8 +114,17 @@ class PublicPageMixin(CachedPageMixin):
     @cached_property
     def public_translations(self) -> dict[str, Page]:
         """Return this page and its translations by language, as far as strangers see them."""
-        pages = self.get_translations(inclusive=True).live().open_to_all().select_related("locale")
-        return {page.locale.language_code: page for page in pages}
+        private = private_sections.private_sections()
+        return {
+            page.locale.language_code: page
+            for page in self.all_translations
+            if page.live and not private_sections.lies_in(page.path, private)
+        }
+
+    @cached_property
+    def all_translations(self) -> list[Page]:
+        """Return this page and its translations, drafts too."""
+        return list(self.get_translations(inclusive=True).select_related("locale"))
 
     @property
     def x_default(self) -> str:

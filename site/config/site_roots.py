@@ -8,7 +8,15 @@ to None.
 from __future__ import annotations
 
 from django.conf import settings
+from django.core.cache import cache
+from django.db import connection
+from django.http import HttpRequest
 from wagtail.models import Site
+from wagtail.models.sites import (
+    SITE_ROOT_PATHS_CACHE_KEY,
+    SITE_ROOT_PATHS_CACHE_VERSION,
+    SiteRootPath,
+)
 
 from config.generations import get_generation
 
@@ -32,3 +40,37 @@ def keep_up_by_itself() -> None:
     """Do so where nothing else is asked for the generation; with Redis all share what one forgot."""
     if not settings.REDIS_URL:
         keep_up(get_generation().read())
+
+
+# --- Learning it ------------------------------------------------------------------------------
+
+PLACE = {"key": SITE_ROOT_PATHS_CACHE_KEY, "version": SITE_ROOT_PATHS_CACHE_VERSION}
+SECONDS = 3600  # As Wagtail does.
+# The home pages of each site in all languages, in the order in which Wagtail looks at them.
+ROOTS = """
+SELECT site.id, home.url_path, site.hostname, site.port, locale.language_code
+  FROM wagtailcore_site site
+  JOIN wagtailcore_page root ON root.id = site.root_page_id
+  JOIN wagtailcore_page home ON home.translation_key = root.translation_key
+  JOIN wagtailcore_locale locale ON locale.id = home.locale_id
+ ORDER BY root.url_path DESC, site.is_default_site DESC, site.hostname, site.id, home.path
+"""
+
+
+def find_site(request: HttpRequest) -> Site | None:
+    """Return the site that is asked for, and learn where all of them lie, if that is not known.
+
+    Wagtail would ask for the sites, and then for the home pages of each.
+    """
+    if cache.get(**PLACE) is None:
+        cache.set(value=read(), timeout=SECONDS, **PLACE)
+    return Site.find_for_request(request)
+
+
+def read() -> list[SiteRootPath]:
+    with connection.cursor() as cursor:
+        cursor.execute(ROOTS)
+        return [
+            SiteRootPath(pk, path, Site(hostname=hostname, port=port).root_url, language)
+            for pk, path, hostname, port, language in cursor.fetchall()
+        ]

@@ -13,6 +13,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 from wagtail.models import Page, Site
 
+from config import site_roots
 from config.addresses import absolute
 from config.page_cache import keep
 from config.private_sections import open_to_all, restrictions
@@ -29,7 +30,8 @@ PART = 250
 def sitemap_xml(request: HttpRequest) -> HttpResponse:
     """Answer with all pages, or, where they are many, with the addresses of parts of them."""
     try:
-        part = Paginator(find_pages(request), PART).page(request.GET.get("page", 1))
+        pages = find_pages(request)
+        part = Paginator(pages, PART).page(request.GET.get("page", 1))
     except InvalidPage as error:
         raise Http404(str(error)) from error
     if "page" not in request.GET and part.has_other_pages():
@@ -37,25 +39,27 @@ def sitemap_xml(request: HttpRequest) -> HttpResponse:
         parts = {"sitemaps": [{"location": f"{address}?page={number}"} for number in numbers]}
         response = render(request, "sitemap_index.xml", parts, content_type=XML)
     else:
-        pages = {"urlset": describe_part(part, request)}
-        response = render(request, "sitemap.xml", pages, content_type=XML)
+        described = {"urlset": describe_part(part, pages, request)}
+        response = render(request, "sitemap.xml", described, content_type=XML)
     return keep(response, reads=["page"])
 
 
 def find_pages(request: HttpRequest) -> QuerySet[Page]:
     """Return every page that strangers see."""
-    site = Site.find_for_request(request) or Site.objects.get(is_default_site=True)
+    site = site_roots.find_site(request) or Site.objects.get(is_default_site=True)
     pages = Page.objects.none()
     for home in site.root_page.get_translations(inclusive=True):
         pages |= home.get_descendants(inclusive=True)
     return open_to_all(pages.live()).order_by("path")
 
 
-def describe_part(part: Iterable[Page], request: HttpRequest) -> list[dict[str, Any]]:
-    """Describe pages with their translations, in whatever part these are."""
+def describe_part(
+    part: Iterable[Page], all_pages: QuerySet[Page], request: HttpRequest
+) -> list[dict[str, Any]]:
+    """Describe pages with their translations, in whatever part of all pages these are."""
     # They were found by their place in a list: one may have become private since.
     keys = [page.translation_key for page in part]
-    pages = find_pages(request).filter(translation_key__in=keys).select_related("locale")
+    pages = all_pages.filter(translation_key__in=keys).select_related("locale")
     languages: dict[Any, dict[str, str]] = defaultdict(dict)
     shown = {page.pk: page for page in pages.filter(~Exists(restrictions()))}
     for page in shown.values():

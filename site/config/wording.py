@@ -51,6 +51,7 @@ WAGTAIL = (
     gettext_noop("Edit this %(object)s"),
     # xgettext:no-python-format
     gettext_noop("(Private %(object)s)"),
+    gettext_noop("The password you have entered is not correct. Please try again."),
 )
 WAGTAIL_COUNTS = (
     ngettext_lazy(
@@ -62,7 +63,12 @@ WAGTAIL_COUNTS = (
     ngettext_lazy("%(count)d %(model_name)s deleted.", "%(count)d %(model_name)s deleted."),
     ngettext_lazy("There is %(counter)s match", "There are %(counter)s matches"),
 )
-DJANGO = (gettext_noop("This field is required."),)
+DJANGO = (
+    gettext_noop("This field is required."),
+    gettext_noop("This password is too common."),
+    gettext_noop("This password is entirely numeric."),
+    gettext_noop("The password is too similar to the %(verbose_name)s."),
+)
 DJANGO_PASSWORDS = ngettext_lazy(
     "This password is too short. It must contain at least %d character.",
     "This password is too short. It must contain at least %d characters.",

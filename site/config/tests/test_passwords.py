@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db
 
 WRONG = {
     "en": "The password you have entered is not correct.",
-    "ru": "Введённый вами пароль неверный.",
+    "ru": "Пароль не подошёл.",
 }
 
 
@@ -86,7 +86,7 @@ def test_document(browser):
     document.save()
     reader = browser()
     asked = reader.get(document.url)
-    assert "Who may read this document" in asked.text
+    assert "Only those who have the password" in asked.text
     assert 'class="site-header"' in asked.text
     form = {"password": "wrong", "return_url": document.url}
     assert WRONG["en"] in reader.post(action_of(asked), form).text

@@ -58,7 +58,8 @@ class TestPaper:
         assert is_dark(desk)
         desk.page.emulate_media(media="print")
         assert desk.style("body", "backgroundColor") == WHITE
-        for part in ("h1", ".prose p", "blockquote p", "pre"):
+        assert desk.style(".face", "backgroundColor") == WHITE
+        for part in ("h1", ".trail a", ".face", ".prose p", "blockquote p", "pre"):
             assert desk.page.locator(part).first.is_visible(), part
             assert desk.style(part, "color") == BLACK, part
         for part in (".site-menu", ".site-footer", ".tags", ".call-box", ".no-print"):

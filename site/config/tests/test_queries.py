@@ -6,17 +6,18 @@ import json
 from typing import Any
 
 import pytest
+from django.contrib.contenttypes.models import ContentType
 from django.core.cache import cache
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from wagtail.documents.models import Document
 from wagtail.images.models import Image
-from wagtail.models import Locale, Page, PageViewRestriction, Site
+from wagtail.models import Locale, Page, PageViewRestriction
 
 from blog.models import BlogPage
 from blog.snippets import Author, Category
 from blog.tests.posts import make_post, store_embed
-from config import generations, site_roots
+from config import generations
 from conftest import make_client, make_mailing
 from home.examples.pictures import draw_picture
 from home.models import HomePage
@@ -34,6 +35,24 @@ PAGES = {
     "search": "blog/search/?q=tea",
     "search in vain": "blog/search/?q=zebra",
     "post": "blog/everything/",
+    "plain post": "blog/tea-1/",
+    "feed": "blog/feed/",
+}
+OTHERS = {"sitemap": "/sitemap.xml"}
+# How many queries each needs right after a change; with all that an editor can put on home and post.
+NEEDED = {
+    "home": 13,
+    "index": 11,
+    "second page": 11,
+    "category": 12,
+    "tag": 12,
+    "author": 12,
+    "search": 10,
+    "search in vain": 6,
+    "post": 15,
+    "plain post": 10,
+    "feed": 8,
+    "sitemap": 7,
 }
 
 
@@ -161,15 +180,9 @@ def write_all(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def ask(browser, address: str) -> list[str]:
-    """Return the queries of a page that no cache holds, on a site that has answered before.
-
-    Where sites lie is known for an hour from the first answer on.
-    """
+    """Return the queries of a page that no cache holds, right after a change."""
     cache.clear()
-    generation = generations.get_generation()
-    generation.change()  # No finished page is good any more.
-    site_roots.keep_up(generation.read())
-    Site.get_site_root_paths()
+    generations.get_generation().change()
     with CaptureQueriesContext(connection) as queries:
         response = browser().get(address)
     assert response.status_code == 200, address
@@ -185,9 +198,17 @@ class TestNumberOfQueries:
         prefix = "/" if language == "en" else "/ru/"
         for address in PAGES.values():
             browser().get(prefix + address)  # Makes the pictures, as the first reader does.
-        asked = {name: ask(browser, prefix + address) for name, address in PAGES.items()}
-        many = {name: len(queries) for name, queries in asked.items() if len(queries) > MOST}
-        assert many == {}
+        pages = {**{name: prefix + address for name, address in PAGES.items()}, **OTHERS}
+        asked = {name: len(ask(browser, address)) for name, address in pages.items()}
+        assert asked == NEEDED
+
+    @pytest.mark.parametrize("address", ["/", "/blog/", "/blog/author/anna/", "/blog/tea-1/"])
+    def test_first_answer_of_a_process_needs_one_more(self, browser, monkeypatch, address):
+        write_all(monkeypatch)
+        browser().get(address)
+        number = len(ask(browser, address))
+        ContentType.objects.clear_cache()
+        assert len(ask(browser, address)) == number + 1 <= MOST
 
     def test_private_sections_are_asked_for_once(self, browser, monkeypatch):
         write_all(monkeypatch)
@@ -197,7 +218,7 @@ class TestNumberOfQueries:
         for name, address in PAGES.items():
             browser().get(f"/{address}")
             queries = ask(browser, f"/{address}")
-            assert len(queries) <= MOST, name
+            assert len(queries) <= NEEDED[name], name
             assert sum("UNION ALL" in query for query in queries) == 1, name
 
     def test_more_posts_need_no_more(self, browser, monkeypatch):

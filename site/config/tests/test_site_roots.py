@@ -61,6 +61,29 @@ def test_so_do_others_without_redis(
     assert "None" not in html
 
 
+def test_what_is_learned_is_what_wagtail_would_learn():
+    home = HomePage.objects.get(locale__language_code="en")
+    blog = home.get_children().get()
+    for number, (host, port, root) in enumerate(
+        [("b.example", 443, blog), ("a.example", 80, home), ("c.example", 8000, home)]
+    ):
+        Site.objects.create(hostname=host, port=port, root_page=root, site_name=f"{number}")
+    site_roots.forget()
+    wagtails = Site.get_site_root_paths()
+    assert len({path.site_id for path in wagtails}) == 4
+    assert site_roots.read() == wagtails
+
+
+def test_it_is_learned_by_one_query(rf, django_assert_num_queries):
+    request = rf.get("/")
+    site_roots.forget()
+    with django_assert_num_queries(2):
+        site = site_roots.find_site(request)
+    with django_assert_num_queries(0):
+        assert site == Site.find_for_request(request)
+        assert Site.get_site_root_paths()
+
+
 def test_what_was_read_before_the_commit_is_forgotten(django_capture_on_commit_callbacks):
     """A cache that processes share is filled by one that does not see the change yet."""
     with django_capture_on_commit_callbacks(execute=True), another_process():

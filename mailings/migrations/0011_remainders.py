@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("mailings", "0008_names_of_a_pause")]
+    dependencies = [("mailings", "0010_client_undeliverable")]
 
     operations = [
         migrations.AddField(
