@@ -297,6 +297,16 @@ class MailingForm(OwnedModelForm):
         return mailing
 
 
+class RemainderForm(forms.Form):
+    """Whether those who came into the audience after a run get its letter as well."""
+
+    with_newcomers = forms.BooleanField(
+        required=False,
+        initial=True,
+        help_text=_("They were not among the recipients of that run."),
+    )
+
+
 class SwitchOffForm(forms.Form):
     """What somebody who switches off a mailing of somebody else tells its owner."""
 

@@ -7,6 +7,9 @@ States and who moves them:
               while it runs it may be paused (`paused_at`), until somebody lets it go on
     Delivery  planned | deferred -> accepted | rejected | deferred | skipped | unknown
 
+A run belongs to a slot of its mailing's timetable, or completes one that does (`remainder_of`):
+then it goes to those who do not have the letter yet, and the timetable does not know it.
+
 A letter that is on its way stays `planned` (or `deferred`): that it is being sent is said by its
 chunk, which a worker holds, and by that worker's journal. Writing it into each row as well would
 cost as much as the result itself.
@@ -24,8 +27,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.validators import validate_image_file_extension
-from django.db import models, transaction
-from django.db.models import F, Q
+from django.db import connection, models, transaction
+from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext, pgettext_lazy
@@ -74,6 +77,26 @@ class Owned(models.Model):
 class ClientQuerySet(OwnedQuerySet):
     def subscribed(self) -> ClientQuerySet:
         return self.filter(unsubscribed_at=None)
+
+    def with_row_in(self, rows: DeliveryQuerySet) -> ClientQuerySet:
+        """Return clients whom any of these rows is about; each is looked up by its unique pair."""
+        return self.filter(Exists(rows.filter(client=OuterRef("pk")).order_by()))
+
+    def without_letter(self, rows: DeliveryQuerySet) -> ClientQuerySet:
+        """Return clients to whom none of these letters went.
+
+        Nor one to their address, to a client who was deleted since: a list that is deleted and
+        imported anew holds the same people.
+        """
+        missing = self.filter(~Exists(rows.filter(client=OuterRef("pk")).order_by()))
+        gone = rows.filter(client=None).order_by()
+        if not gone.exists():
+            return missing
+        missing, gone = missing.alias(address=Lower("email")), gone.annotate(address=Lower("email"))
+        # SQLite would go through all of them for each client, PostgreSQL through a large IN.
+        if connection.vendor == "postgresql":
+            return missing.filter(~Exists(gone.filter(address=OuterRef("address"))))
+        return missing.filter(~Q(address__in=gone.values("address")))
 
     def undeliverable(self) -> ClientQuerySet:
         """Return clients whose address does not exist, as the mail server said."""
@@ -483,7 +506,9 @@ class Mailing(Owned):
     def plan(self, now: datetime) -> None:
         """Set `next_run_at` and `status` from the timetable and the runs so far; save nothing."""
         slots = schedule.Timetable(self.starts_at, self.periodicity, self.owner.zone, self.ends_at)
-        last = self.attempts.aggregate(last=models.Max("slot"))["last"] if self.pk else None
+        # A run that completes another was no slot's.
+        own = self.attempts.of_timetable() if self.pk else Attempt.objects.none()
+        last = own.aggregate(last=models.Max("slot"))["last"]
         self.next_run_at = slots.next_run(now, after=last)
         if self.next_run_at is not None:
             self.status = self.Status.STARTED if last else self.Status.CREATED
@@ -574,6 +599,14 @@ class AttemptQuerySet(models.QuerySet):
     def running(self) -> AttemptQuerySet:
         return self.filter(status=Attempt.Status.RUNNING)
 
+    def of_timetable(self) -> AttemptQuerySet:
+        """Return runs that were opened for a slot."""
+        return self.filter(remainder_of=None)
+
+    def remainders(self) -> AttemptQuerySet:
+        """Return runs that complete another."""
+        return self.filter(remainder_of__isnull=False)
+
     def may_go(self, now: datetime) -> AttemptQuerySet:
         """Return runs whose letters may go out."""
         allowed = self.running().filter(
@@ -660,6 +693,17 @@ class Attempt(models.Model):
         verbose_name=_("message"),
     )
     slot = models.DateTimeField(_("planned for"))
+    # The run of a slot that this one completes: its own slot is the moment it was asked for.
+    remainder_of = models.ForeignKey(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="remainders",
+        verbose_name=_("completes"),
+    )
+    # It goes also to those who came into the audience since.
+    with_newcomers = models.BooleanField(default=False, db_default=False)
     started_at = models.DateTimeField(_("started"), default=timezone.now)
     last_attempt_at = models.DateTimeField(_("last attempt"), null=True, blank=True)
     finished_at = models.DateTimeField(_("finished"), null=True, blank=True)
@@ -711,6 +755,37 @@ class Attempt(models.Model):
 
     def __str__(self) -> str:
         return f"{self.mailing} {self.slot:%Y-%m-%d %H:%M}"
+
+    @property
+    def root(self) -> Attempt:
+        """Return the run of a slot that this one completes, or itself."""
+        return self.remainder_of or self
+
+    def chain(self) -> AttemptQuerySet:
+        """Return the run of the slot and all that complete it, the newest first."""
+        root = self.remainder_of_id or self.pk
+        return Attempt.objects.filter(Q(pk=root) | Q(remainder_of=root))
+
+    def audience(self) -> ClientQuerySet:
+        """Return everybody whom this run plans, whichever step of its opening does."""
+        if self.remainder_of_id is None:
+            return self.mailing.audience()
+        return self.left_over(self.chain().exclude(pk=self.pk), newcomers=self.with_newcomers)
+
+    def left_over(self, chain: AttemptQuerySet, *, newcomers: bool) -> ClientQuerySet:
+        """Return who of the mailing's audience, as it is now, wants the letter and lacks it.
+
+        With newcomers also those of whom no run of the chain has a row. Whoever may have the
+        letter does not lack it, unless the mailing's owner wants such letters sent again.
+        """
+        have = [Delivery.Status.ACCEPTED]
+        if self.mailing.in_doubt == Mailing.Doubt.LEAVE:
+            have.append(Delivery.Status.UNKNOWN)
+        rows = Delivery.objects.filter(attempt__in=list(chain.values_list("pk", flat=True)))
+        # Letters to addresses that do not exist would only be skipped.
+        wanting = self.mailing.audience().subscribed().filter(undeliverable_at=None)
+        missing = wanting.without_letter(rows.filter(status__in=have))
+        return missing if newcomers else missing.with_row_in(rows)
 
     @property
     def done(self) -> int:

@@ -72,6 +72,15 @@ def visible_attempts(user: User) -> QuerySet:
     return Attempt.objects.filter(mailing__in=visible_rows(Mailing, user))
 
 
+def changeable_attempts(user: User) -> QuerySet:
+    """Return the runs of the mailings that the user may change."""
+    from mailings.models import Attempt, Mailing
+
+    mailings = policy_registry.get_by_type(Mailing)
+    own = mailings.instances_user_has_permission_for(user, "change")
+    return Attempt.objects.filter(mailing__in=own)
+
+
 def sees_clients_of(user: User, owner: User) -> bool:
     """Return whether the user may read the addresses of this owner's clients."""
     from mailings.models import Client

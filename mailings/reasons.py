@@ -38,6 +38,9 @@ BREAKS_CONNECTIONS = _(
     "The message may need a change before you go on."
 )
 
+# Why a run that completes another is paused for a moment, before it ends.
+MAKES_WAY = _("The next run of this mailing is due, and goes to these people as well.")
+
 # The run did all it could: these people were not meant to get the letter.
 NOT_WANTED = (UNSUBSCRIBED, UNDELIVERABLE, CLIENT_DELETED, ADDRESS_CHANGED)
 # The letter may have arrived.

@@ -14,7 +14,7 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext
 
 from accounts.models import User
-from mailings import reasons
+from mailings import reasons, remainder
 from mailings.models import (
     Attempt,
     AttemptQuerySet,
@@ -26,6 +26,7 @@ from mailings.models import (
     Message,
 )
 from mailings.permissions import (
+    changeable_attempts,
     may_switch,
     sees_clients_of,
     sees_many_owners,
@@ -248,7 +249,8 @@ def running(attempts: AttemptQuerySet, user: User) -> list[Attempt]:
 
 def described(attempts: QuerySet[Attempt], user: User) -> list[Attempt]:
     """Describe each attempt, ready to be shown to the user."""
-    rows = attempts.select_related("mailing__owner").defer("html", "text")
+    rows = attempts.select_related("mailing__owner", "remainder_of")
+    rows = rows.defer("html", "text", "remainder_of__html", "remainder_of__text")
     return [describe(attempt, user) for attempt in rows]
 
 
@@ -261,6 +263,21 @@ def describe(attempt: Attempt, user: User) -> Attempt:
     attempt.pause_reason = show_reply(attempt.paused_for)
     attempt.may_go_on = attempt.is_paused and may_switch(user, attempt.mailing)
     return attempt
+
+
+def completion(attempt: Attempt, user: User) -> dict[str, Any]:
+    """Return what a run's page offers: the run to complete, and whether by its sums somebody is left.
+
+    After a run that reached everybody there may be people who came since.
+    """
+    root, now = attempt.root, timezone.now()
+    root.mailing = attempt.mailing
+    is_over = attempt.status != Attempt.Status.RUNNING
+    if not is_over or not changeable_attempts(user).filter(pk=attempt.pk).exists():
+        return {}
+    if not remainder.may_be_completed(root, now):
+        return {}
+    return {"to_complete": root, "is_anybody_left": remainder.is_anybody_left(root)}
 
 
 def numbers(user: User) -> dict[str, int]:

@@ -14,9 +14,10 @@ from django.db import connection, transaction
 from django.db.models import Count, Exists, F, Max, OuterRef, Q, QuerySet
 from django.db.models.functions import Lower
 from django.utils import timezone
+from wagtail.log_actions import log
 
 from accounts.models import User
-from mailings import reasons
+from mailings import reasons, remainder
 from mailings.delivery import letter
 from mailings.models import (
     Attempt,
@@ -148,27 +149,35 @@ def end_retries(mailing_id: int, now: datetime) -> bool:
     Whoever it has not reached is reached by the next one: a mailbox that is full for days must
     not cost everybody a day's letter. Returns False where a worker has a letter of it in hand:
     then ask again in a moment. A run that has letters which were never tried is not touched, nor
-    is one that is paused, nor any where the next one could not begin.
+    is one that is paused, nor any where the next one could not begin. One that completes an
+    earlier run ends whatever is left of it: it costs the timetable no slot.
     """
-    runs = Attempt.objects.running().filter(mailing=mailing_id, opening_until=None, paused_at=None)
+    at_rest = Q(opening_until=None, paused_at=None) | Q(remainder_of__isnull=False)
+    runs = Attempt.objects.running().filter(at_rest, mailing=mailing_id)
     runs = runs.exclude(mailing__ends_at__lte=now).select_related("mailing__message")
     for attempt in runs.defer("html", "text"):
         letter.compose(attempt.mailing.message)  # If it raises, nothing is ended.
-        if not _end_tries(attempt.pk, now):
+        if attempt.remainder_of_id and attempt.paused_at is None:
+            # Workers put aside what they have in hand, and take nothing more of it.
+            attempt.pause(reasons.MAKES_WAY, attempt.server_response, now)
+        if not _end_tries(attempt, now):
             return False
         close_run(attempt.pk, now)
     return True
 
 
-def _end_tries(attempt_id: int, now: datetime) -> bool:
+def _end_tries(attempt: Attempt, now: datetime) -> bool:
     """Skip what waits for a further try, unless something was never tried; see `end_retries`."""
     from mailings.delivery import ledger  # It works on this module.
 
+    if attempt.opening_until:
+        return False
     untried = Q(status=Delivery.Status.PLANNED) | Q(status=Delivery.Status.DEFERRED, tries=0)
     with transaction.atomic():
-        open_chunks = Chunk.objects.filter(attempt=attempt_id, due_at__isnull=False)
+        open_chunks = Chunk.objects.filter(attempt=attempt.pk, due_at__isnull=False)
         chunks = list(open_chunks.order_by("pk").select_for_update())
-        if any(rows_in(chunk).filter(untried).exists() for chunk in chunks):
+        is_begun = not any(rows_in(chunk).filter(untried).exists() for chunk in chunks)
+        if not is_begun and attempt.remainder_of_id is None:
             return True
         if any(chunk.leased_until and chunk.leased_until >= now for chunk in chunks):
             return False
@@ -177,7 +186,7 @@ def _end_tries(attempt_id: int, now: datetime) -> bool:
             ledger.settle_dead_worker(chunk, now)
             ended += _skip(rows_in(chunk).filter(status__in=WAITING), reasons.NEXT_RUN, now)
         open_chunks.update(due_at=None, worker="", leased_until=None, claimed_to=0)
-        ended.add_to(attempt_id)
+        ended.add_to(attempt.pk)
     return True
 
 
@@ -190,8 +199,8 @@ def open_run(mailing_id: int, now: datetime) -> Attempt | None:
     with transaction.atomic():
         due = Mailing.objects.due(now).select_related("owner", "message")
         mailing = due.select_for_update(of=("self",)).filter(pk=mailing_id).first()
-        if mailing is None:
-            return None
+        if mailing is None or mailing.attempts.running().remainders().exists():
+            return None  # The latter was opened since `end_retries`, which has to end it first.
         mailing.plan(now)
         slot = mailing.next_run_at
         attempt = None
@@ -202,6 +211,42 @@ def open_run(mailing_id: int, now: datetime) -> Attempt | None:
     if attempt and attempt.opening_until is None:
         _finish_opening(attempt, now)
     return attempt
+
+
+def open_remainder(root_id: int, *, by: User, with_newcomers: bool) -> Attempt:
+    """Open a run for those who lack the letter of the run of a slot, because somebody asked for it.
+
+    Raises `remainder.Refused` where that cannot be. Of a large audience only the first are
+    planned; a worker goes on at once.
+    """
+    now = timezone.now()
+    with transaction.atomic():
+        rows = Mailing.objects.select_related("owner", "message").select_for_update(of=("self",))
+        mailing = rows.get(attempts=root_id)
+        mailing.plan(now)  # Its next run may be due since a moment ago.
+        root = mailing.attempts.defer("html", "text").get(pk=root_id)
+        remainder.check(root, now)
+        attempt = Attempt(mailing=mailing, message=mailing.message, slot=now, started_at=now)
+        attempt.remainder_of, attempt.with_newcomers = root, with_newcomers
+        if not _begin(attempt, now):
+            raise remainder.Refused(reasons.NOT_COMPOSED)
+        if not attempt.planned:
+            raise remainder.Refused(remainder.NOBODY_LEFT)
+        mailing.plan(now)
+        mailing.save(update_fields=["next_run_at", "status"])
+        log(mailing, "mailings.send_remainder", user=by)
+    if attempt.opening_until:
+        Opening(attempt.pk, attempt.opening_until).leave()
+    else:
+        _finish_opening(attempt, now)
+    _wake_a_worker()
+    return attempt
+
+
+def _wake_a_worker() -> None:
+    from mailings import tasks  # It works on this module.
+
+    transaction.on_commit(tasks.ring)
 
 
 @dataclass
@@ -285,18 +330,26 @@ def _create_attempt(mailing: Mailing, slot: datetime, now: datetime) -> Attempt:
     attempt = Attempt(mailing=mailing, message=mailing.message, slot=slot, started_at=now)
     if mailing.attempts.running().exists():
         return _left_out(attempt, reasons.STILL_RUNNING, now)
+    return attempt if _begin(attempt, now) else _left_out(attempt, reasons.NOT_COMPOSED, now)
+
+
+def _begin(attempt: Attempt, now: datetime) -> bool:
+    """Compose the letter of a new run and plan its first recipients, of a small one all.
+
+    Returns False, and saves nothing, where the letter cannot be composed.
+    """
     try:
-        content = letter.compose(mailing.message)
+        content = letter.compose(attempt.message)
     except Exception:  # the owner must see that this run failed, whatever was wrong with it
-        logger.exception("mailing %s: the letter could not be composed", mailing.pk)
-        return _left_out(attempt, reasons.NOT_COMPOSED, now)
+        logger.exception("mailing %s: the letter could not be composed", attempt.mailing_id)
+        return False
     attempt.subject, attempt.html, attempt.text = content.subject, content.html, content.text
     attempt.audience_to = Client.objects.aggregate(last=Max("pk"))["last"] or 0
     attempt.save()
     attempt.skipped = _plan_step(attempt, FIRST_STEP, now)[1]
     attempt.server_response = "" if attempt.planned else reasons.NO_RECIPIENTS
     attempt.save()
-    return attempt
+    return True
 
 
 def _left_out(attempt: Attempt, reason: str, now: datetime) -> Attempt:
@@ -316,7 +369,7 @@ def _plan_step(attempt: Attempt, size: int, now: datetime) -> tuple[int, int]:
     moment = to_column(now)
     last = attempt.deliveries.aggregate(last=Max("client_id"))["last"] or 0
     before = attempt.chunks.aggregate(last=Max("last_id"))["last"] or 0
-    audience = attempt.mailing.audience().filter(pk__gt=last, pk__lte=attempt.audience_to)
+    audience = attempt.audience().filter(pk__gt=last, pk__lte=attempt.audience_to)
     columns = ("id", "email", "unsubscribed_at", "undeliverable_at")
     inner, params = audience.order_by("id").values(*columns)[:size].query.sql_with_params()
     with connection.cursor() as cursor:

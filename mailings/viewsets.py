@@ -348,6 +348,11 @@ class MailingViewSet(OwnedModelViewSet):
                 name="attempt_letter",
             ),
             path("attempt/<int:pk>/go-on/", attempts.GoOnView.as_view(), name="go_on"),
+            path(
+                "attempt/<int:pk>/send-to-the-rest/",
+                attempts.SendRemainderView.as_view(),
+                name="send_remainder",
+            ),
             path("trouble/", dashboard.TroubleView.as_view(), name="trouble"),
             path("running/", dashboard.RunningView.as_view(), name="running"),
         ]

@@ -92,3 +92,8 @@ def register_switch(actions: LogActionRegistry) -> None:
     actions.register_action("mailings.switch_on", _("Switch on"), _("Switched on"))
     actions.register_action("mailings.switch_off", _("Switch off"), _("Switched off"))
     actions.register_action("mailings.go_on", _("Go on"), _("Let a paused run go on"))
+    actions.register_action(
+        "mailings.send_remainder",
+        _("Send to those who did not get it"),
+        _("Sent to those who did not get it"),
+    )

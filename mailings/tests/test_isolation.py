@@ -193,7 +193,7 @@ class TestWalk:
         assert {f"{kind}:{view}" for kind in kinds for view in views} <= names
         assert names >= {
             "mailing:attempt", "mailing:attempt_letter", "mailing:switch_on", "mailing:clients",
-            "mailing:go_on", "mailing:state", "message:revisions_view", "message:revisions_revert", "message:revisions_compare",
+            "mailing:go_on", "mailing:send_remainder", "mailing:state", "message:revisions_view", "message:revisions_revert", "message:revisions_compare",
             "message:preview_on_edit", "wagtail_bulk_action", "unsubscribe", "account_login",
             "wagtailadmin_api:pages:detail", "wagtailadmin_reports:site_history",
         }  # fmt: skip

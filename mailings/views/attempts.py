@@ -12,20 +12,29 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 from django.views.generic import TemplateView, View
+from django.views.generic.edit import FormView
 from django_filters import ChoiceFilter
 from wagtail.admin import messages
 from wagtail.admin.filters import WagtailFilterSet
 from wagtail.admin.ui.tables import Column, StatusTagColumn, TitleColumn
+from wagtail.admin.views.generic.base import WagtailAdminTemplateMixin
 from wagtail.admin.views.reports import ReportView
 
-from mailings import reports
+from mailings import remainder, reports, runs
 from mailings.delivery import letter
+from mailings.forms import RemainderForm
 from mailings.models import Attempt, Delivery, Mailing
-from mailings.permissions import may_switch, sees_clients_of, visible_attempts
+from mailings.permissions import (
+    changeable_attempts,
+    may_switch,
+    sees_clients_of,
+    visible_attempts,
+)
 from mailings.views.mailings import MomentColumn, message_url
 from mailings.views.messages import show_html
 from mailings.views.public import mask
@@ -40,8 +49,12 @@ class AttemptMixin:
 
     def setup(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
         super().setup(request, *args, **kwargs)
-        attempts = visible_attempts(request.user).select_related("mailing__owner", "message")
+        attempts = self.get_attempts().select_related("mailing__owner", "message", "remainder_of")
+        attempts = attempts.defer("remainder_of__html", "remainder_of__text")
         self.attempt = get_object_or_404(attempts, pk=kwargs["pk"])
+
+    def get_attempts(self) -> QuerySet[Attempt]:
+        return visible_attempts(self.request.user)
 
     @cached_property
     def addresses(self) -> bool:
@@ -57,6 +70,7 @@ class AttemptMixin:
         return {
             "attempt": attempt,
             "trouble": reports.trouble_of(attempt.mailing) if is_at_work else None,
+            **reports.completion(attempt, self.request.user),
         }
 
 
@@ -184,6 +198,7 @@ class AttemptView(AttemptMixin, ListingMixin, ReportView):
             "subject": letter.fill(subject, values),
             "text": letter.fill(text, values),
             "message_url": message_url(self.attempt.message, self.request.user),
+            "completed_by": self.attempt.remainders.defer("html", "text").order_by("pk"),
         }
 
 
@@ -220,6 +235,79 @@ class GoOnView(AttemptMixin, View):
         if attempt.status == Attempt.Status.RUNNING:
             messages.success(request, gettext("The mailing goes on."))
         return redirect("mailing:inspect", mailing.pk)
+
+
+class SendRemainderView(AttemptMixin, WagtailAdminTemplateMixin, FormView):
+    """Show who does not have the letter of a run; POST sends it to them, by a run of its own."""
+
+    page_title = _("Send to those who did not get it")
+    header_icon = "mail"
+    template_name = "mailings/send_remainder.html"
+    form_class = RemainderForm
+    http_method_names = ["get", "head", "post", "options"]
+
+    def setup(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        super().setup(request, *args, **kwargs)
+        self.root = self.attempt.root
+        self.root.mailing = self.attempt.mailing
+
+    def get_attempts(self) -> QuerySet[Attempt]:
+        return changeable_attempts(self.request.user)
+
+    def form_valid(self, form: RemainderForm) -> HttpResponse:
+        newcomers, user = form.cleaned_data["with_newcomers"], self.request.user
+        try:
+            run = runs.open_remainder(self.root.pk, by=user, with_newcomers=newcomers)
+        except remainder.Refused as refusal:
+            # Of two clicks the second one finds what the first has begun.
+            run = self.root.remainders.running().defer("html", "text").first()
+            if run is None:
+                messages.error(self.request, refusal.words)
+                return redirect("mailing:attempt", self.root.pk)
+        except Mailing.DoesNotExist as error:
+            raise Http404 from error
+        messages.success(self.request, gettext("The letters are on their way."))
+        return redirect("mailing:attempt", run.pk)
+
+    def get_page_subtitle(self) -> str:
+        return str(self.root.mailing)
+
+    def get_breadcrumbs_items(self) -> list[dict[str, Any]]:
+        mailing = self.root.mailing
+        return [
+            *self.breadcrumbs_items,
+            {"url": reverse("mailing:index"), "label": _("Mailings")},
+            {"url": reverse("mailing:inspect", args=[mailing.pk]), "label": str(mailing)},
+            {"url": reverse("mailing:attempt", args=[self.root.pk]), "label": _("Attempt")},
+            {"url": "", "label": _("Send")},
+        ]
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        mailing = self.root.mailing
+        context = {
+            **super().get_context_data(**kwargs),
+            "root": self.root,
+            "mailing": mailing,
+            "message_url": message_url(mailing.message, self.request.user),
+            "is_changed": self.is_message_changed(),
+        }
+        try:
+            remainder.check(self.root, timezone.now())
+            return {**context, **self.left_context()}
+        except remainder.Refused as refusal:
+            return {**context, "refusal": refusal.words}
+
+    def left_context(self) -> dict[str, Any]:
+        left = remainder.count_left(self.root)
+        if not any(left):
+            raise remainder.Refused(remainder.NOBODY_LEFT)
+        return {**left._asdict(), "unknown": remainder.count_unknown(self.root)}
+
+    def is_message_changed(self) -> bool:
+        """Return whether other words go out now than those of the run."""
+        message = self.root.mailing.message
+        is_other = message.pk != self.root.message_id
+        return is_other or message.updated_at > self.root.started_at
 
 
 def sample_values(mailing: Mailing) -> dict[str, str]:

@@ -28,7 +28,7 @@ from wagtail.admin.views.reports import ReportView
 from wagtail.admin.widgets.button import Button, HeaderButton
 
 from accounts.models import User
-from mailings import reports
+from mailings import remainder, reports
 from mailings.forms import SwitchOffForm, usable_keys
 from mailings.models import Attempt, Client, Mailing, Message
 from mailings.permissions import may_switch, sees_clients_of, sees_many_owners, visible_rows
@@ -177,7 +177,12 @@ class MailingInspectView(owned.OwnedInspectView):
 
     def runs_context(self) -> dict[str, Any]:
         statistics = reports.mailing_statistics(self.object)
-        return {"statistics": statistics, "attempts": self.get_attempts()}
+        to_complete = remainder.offered(self.object, timezone.now()) if self.can_edit else None
+        return {
+            "statistics": statistics,
+            "attempts": self.get_attempts(),
+            "to_complete": to_complete,
+        }
 
     def get_attempts(self) -> Page:
         attempts = self.object.attempts.all()
