@@ -21,7 +21,7 @@ import hashlib
 import hmac
 import logging
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -85,11 +85,11 @@ class ClientQuerySet(OwnedQuerySet):
     def without_letter(self, rows: DeliveryQuerySet) -> ClientQuerySet:
         """Return clients to whom none of these letters went.
 
-        Nor one to their address, to a client who was deleted since: a list that is deleted and
-        imported anew holds the same people.
+        Nor one to their address, to a client who was deleted or got another one since: a list
+        that is deleted and imported anew holds the same people.
         """
         missing = self.filter(~Exists(rows.filter(client=OuterRef("pk")).order_by()))
-        gone = rows.filter(client=None).order_by()
+        gone = rows.filter(Q(client=None) | ~Q(client__email=F("email"))).order_by()
         if not gone.exists():
             return missing
         missing, gone = missing.alias(address=Lower("email")), gone.annotate(address=Lower("email"))
@@ -104,7 +104,8 @@ class ClientQuerySet(OwnedQuerySet):
 
     def try_again(self) -> int:
         """Let letters go to these addresses again; return how many had been given up."""
-        return self.undeliverable().update(undeliverable_at=None, undeliverable_reply="")
+        cleared = {"undeliverable_at": None, "undeliverable_reply": ""}
+        return self.undeliverable().update(retried_at=timezone.now(), **cleared)
 
 
 class ClientList(Owned):
@@ -158,6 +159,8 @@ class Client(Owned):
         _("mail server's reply"), max_length=500, blank=True, default="", db_default="",
         editable=False,
     )  # fmt: skip
+    # When the owner last let it be tried again: what was said before does not count.
+    retried_at = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(_("added"), auto_now_add=True)
 
     objects = ClientQuerySet.as_manager()
@@ -719,6 +722,8 @@ class Attempt(models.Model):
     # Paused by the engine: the mail server refuses too much of it. A reason of ours (reasons.py).
     paused_at = models.DateTimeField(_("paused"), null=True, blank=True)
     paused_for = models.CharField(_("reason"), max_length=500, blank=True)
+    # How often its letters put the mail server out of order, since one of them was taken.
+    breaks = models.PositiveSmallIntegerField(default=0, db_default=0)
     # Somebody let it go on although many were refused: not paused again for that.
     brake_released = models.BooleanField(default=False)
     # A large run is planned in steps (runs.py), and sent meanwhile: up to this client. Whoever is
@@ -767,10 +772,16 @@ class Attempt(models.Model):
         return Attempt.objects.filter(Q(pk=root) | Q(remainder_of=root))
 
     def audience(self) -> ClientQuerySet:
-        """Return everybody whom this run plans, whichever step of its opening does."""
+        """Return everybody whom this run plans, whichever step of its opening does.
+
+        `may_have_it` says who may have the letter already: that doubt stays, whatever comes now.
+        """
         if self.remainder_of_id is None:
-            return self.mailing.audience()
-        return self.left_over(self.chain().exclude(pk=self.pk), newcomers=self.with_newcomers)
+            return self.mailing.audience().annotate(may_have_it=models.Value(False))
+        chain = self.chain().exclude(pk=self.pk)
+        unknown = Delivery.objects.filter(attempt__in=chain, status=Delivery.Status.UNKNOWN)
+        doubt = Exists(unknown.filter(client=OuterRef("pk")).order_by())
+        return self.left_over(chain, newcomers=self.with_newcomers).annotate(may_have_it=doubt)
 
     def left_over(self, chain: AttemptQuerySet, *, newcomers: bool) -> ClientQuerySet:
         """Return who of the mailing's audience, as it is now, wants the letter and lacks it.
@@ -795,6 +806,11 @@ class Attempt(models.Model):
         """Show the mail server's words, or why none were said, at the run."""
         Attempt.objects.filter(pk=self.pk).update(server_response=words)
 
+    def forgive_breaks(self) -> None:
+        """Take in that a letter of the run was taken: it was not these that broke connections."""
+        Attempt.objects.filter(pk=self.pk).update(breaks=0)
+        self.breaks = 0
+
     def pause(self, reason: str, words: str, now: datetime) -> None:
         """Pause the run; nothing more of it is sent until `go_on`. Others are not touched.
 
@@ -812,8 +828,8 @@ class Attempt(models.Model):
 
         now = timezone.now()
         with transaction.atomic():
-            self.paused_at, self.paused_for, self.brake_released = None, "", True
-            self.save(update_fields=["paused_at", "paused_for", "brake_released"])
+            self.paused_at, self.paused_for, self.brake_released, self.breaks = None, "", True, 0
+            self.save(update_fields=["paused_at", "paused_for", "brake_released", "breaks"])
             self.chunks.filter(due_at__gt=now).update(due_at=now)
             log(self.mailing, "mailings.go_on", user=by)
         transaction.on_commit(tasks.ring)
@@ -947,9 +963,9 @@ class MailServer(models.Model):
     PROBE_DELAYS = (5, 10, 20, 40, 80, 160, 300)
     # Time for one worker to make the probe before another may.
     PROBE_TIME = timedelta(seconds=60)
-    # A run that puts the server out of order again so many times, while letters of others are
-    # taken and none of its own is, must not stop everybody any more.
-    RELAPSES = 2
+    # A run that puts the server out of order so many times, while letters of others are taken and
+    # none of its own is, must not stop everybody any more.
+    MOST_BREAKS = 3
 
     name = models.CharField(max_length=200, unique=True)
     well_at = models.DateTimeField(null=True, blank=True)  # a letter was last taken, to a second
@@ -957,10 +973,6 @@ class MailServer(models.Model):
     next_try_at = models.DateTimeField(null=True, blank=True)
     failures = models.PositiveIntegerField(default=0)
     response = models.CharField(max_length=500, blank=True)
-    # The run whose letters alone broke the connections the last time, and how often it has done
-    # so again since.
-    broken_by = models.BigIntegerField(null=True)
-    relapses = models.PositiveSmallIntegerField(default=0, db_default=0)
 
     def __str__(self) -> str:
         return self.name
@@ -977,41 +989,35 @@ class MailServer(models.Model):
         self.next_try_at = now + self.PROBE_TIME
         return True
 
-    def report_trouble(self, words: str, now: datetime, broken_by: int | None = None) -> None:
+    def report_trouble(self, words: str, now: datetime, broken_by: Collection[int] = ()) -> None:
         """Stop all workers until the next probe; each failure makes the wait longer.
 
-        `broken_by` is the run whose letters alone broke the connections, if one did. Where only
-        its letters do, again and again, the run is paused, and nobody is stopped.
+        `broken_by` are the runs whose letters broke the connections, if that is the trouble. Where
+        they do so again and again, they are paused, and nobody is stopped.
         """
-        is_same = broken_by is not None and broken_by == self.broken_by
-        # In trouble its letters are probes: that those fail says nothing of the run.
-        relapses = self.relapses + (self.trouble_since is None) if is_same else 0
-        if relapses >= self.RELAPSES:
-            self.clear_suspicion()
-            if run := Attempt.objects.filter(pk=broken_by).first():
+        # In trouble their letters are probes: that those fail says nothing of the runs.
+        if broken_by and self.trouble_since is None:
+            runs = Attempt.objects.filter(pk__in=broken_by)
+            runs.update(breaks=F("breaks") + 1)
+            bad = list(runs.filter(breaks__gte=self.MOST_BREAKS).defer("html", "text"))
+            for run in bad:
                 run.pause(reasons.BREAKS_CONNECTIONS, words, now)
-            return
-        self.broken_by, self.relapses = broken_by, relapses
+            if len(bad) == len(broken_by):
+                return
         delay = self.PROBE_DELAYS[min(self.failures, len(self.PROBE_DELAYS) - 1)]
         self.failures += 1
         self.trouble_since = self.trouble_since or now
         # Jitter: many hosts shall not probe in the same second.
         self.next_try_at = now + timedelta(seconds=delay * random.uniform(0.8, 1.2))
         self.response = words[:500]
+        self.save(update_fields=["trouble_since", "next_try_at", "failures", "response"])
         logger.warning("mail server %s: %s", self.name, words)
-        fields = ["trouble_since", "next_try_at", "failures", "response", "broken_by", "relapses"]
-        self.save(update_fields=fields)
 
     def report_success(self) -> None:
         logger.info("mail server %s is well again", self.name, extra={"server": self.name})
         self.trouble_since = self.next_try_at = None
         self.failures, self.response = 0, ""
         self.save(update_fields=["trouble_since", "next_try_at", "failures", "response"])
-
-    def clear_suspicion(self) -> None:
-        """Take in that letters of the run `broken_by` are taken, or that it is paused."""
-        self.broken_by, self.relapses = None, 0
-        self.save(update_fields=["broken_by", "relapses"])
 
 
 class Pace(models.Model):

@@ -20,7 +20,9 @@ from mailings.models import Attempt, AttemptQuerySet, Mailing
 # Rows that are about to be deleted must not go while the next run is put together from them.
 MARGIN = timedelta(days=1)
 
-NOBODY_LEFT = _("Nobody is left: everybody who wants this letter has it.")
+NOBODY_LEFT = _(
+    "Nobody is left: everybody who wants this letter has it, or an address that does not exist."
+)
 OWNER_BLOCKED = _("The owner of this mailing is blocked: nothing is sent.")
 SWITCHED_OFF = _("The mailing is switched off. Switch it on first.")
 ENDED = _("The end of the mailing has passed. Move its end first.")

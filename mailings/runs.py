@@ -170,7 +170,7 @@ def _end_tries(attempt: Attempt, now: datetime) -> bool:
     """Skip what waits for a further try, unless something was never tried; see `end_retries`."""
     from mailings.delivery import ledger  # It works on this module.
 
-    if attempt.opening_until:
+    if attempt.opening_until and not _end_opening(attempt):
         return False
     untried = Q(status=Delivery.Status.PLANNED) | Q(status=Delivery.Status.DEFERRED, tries=0)
     with transaction.atomic():
@@ -188,6 +188,12 @@ def _end_tries(attempt: Attempt, now: datetime) -> bool:
         open_chunks.update(due_at=None, worker="", leased_until=None, claimed_to=0)
         ended.add_to(attempt.pk)
     return True
+
+
+def _end_opening(attempt: Attempt) -> bool:
+    """Plan nobody more of a run; return False where whoever plans it was faster."""
+    opening = Attempt.objects.filter(pk=attempt.pk, opening_until=attempt.opening_until)
+    return bool(opening.update(opening_until=None, audience_to=None))
 
 
 def open_run(mailing_id: int, now: datetime) -> Attempt | None:
@@ -221,13 +227,16 @@ def open_remainder(root_id: int, *, by: User, with_newcomers: bool) -> Attempt:
     """
     now = timezone.now()
     with transaction.atomic():
+        # Run and mailing, in the order in which a run that ends locks them.
+        root = Attempt.objects.select_for_update().defer("html", "text").get(pk=root_id)
         rows = Mailing.objects.select_related("owner", "message").select_for_update(of=("self",))
-        mailing = rows.get(attempts=root_id)
+        mailing = root.mailing = rows.get(pk=root.mailing_id)
         mailing.plan(now)  # Its next run may be due since a moment ago.
-        root = mailing.attempts.defer("html", "text").get(pk=root_id)
         remainder.check(root, now)
         attempt = Attempt(mailing=mailing, message=mailing.message, slot=now, started_at=now)
         attempt.remainder_of, attempt.with_newcomers = root, with_newcomers
+        # Most of these were refused before: that must not pause it.
+        attempt.brake_released = True
         if not _begin(attempt, now):
             raise remainder.Refused(reasons.NOT_COMPOSED)
         if not attempt.planned:
@@ -370,7 +379,7 @@ def _plan_step(attempt: Attempt, size: int, now: datetime) -> tuple[int, int]:
     last = attempt.deliveries.aggregate(last=Max("client_id"))["last"] or 0
     before = attempt.chunks.aggregate(last=Max("last_id"))["last"] or 0
     audience = attempt.audience().filter(pk__gt=last, pk__lte=attempt.audience_to)
-    columns = ("id", "email", "unsubscribed_at", "undeliverable_at")
+    columns = ("id", "email", "unsubscribed_at", "undeliverable_at", "may_have_it")
     inner, params = audience.order_by("id").values(*columns)[:size].query.sql_with_params()
     with connection.cursor() as cursor:
         cursor.execute(
@@ -381,7 +390,7 @@ def _plan_step(attempt: Attempt, size: int, now: datetime) -> tuple[int, int]:
             " THEN 'planned' ELSE 'skipped' END,"
             " CASE WHEN a.unsubscribed_at IS NOT NULL THEN %s"
             " WHEN a.undeliverable_at IS NOT NULL THEN %s ELSE '' END,"
-            f" 0, 0, %s FROM ({inner}) a",
+            f" 0, CASE WHEN a.may_have_it THEN 1 ELSE 0 END, %s FROM ({inner}) a",
             [attempt.pk, reasons.UNSUBSCRIBED, reasons.UNDELIVERABLE, moment, *params],
         )
         count = max(cursor.rowcount, 0)
@@ -524,42 +533,48 @@ def close_run(attempt_id: int, now: datetime) -> bool:
         mailing = rows.get(pk=attempt.mailing_id)
         mailing.plan(now)
         mailing.save(update_fields=["next_run_at", "status"])
-        # Where the server refuses everybody, the addresses are not to blame.
-        if attempt.accepted and attempt.rejected:
-            give_up_addresses(attempt_id, now)
+        # Where the server refuses a third of all, the addresses may not be to blame.
+        if 0 < attempt.rejected <= attempt.accepted / 2:
+            give_up_addresses(attempt_id)
     sums = {name: getattr(attempt, name) for name in Attempt.SUMS}
     extra = {"run": attempt_id, "mailing": mailing.pk, "owner": mailing.owner_id, **sums}
     logger.info("run %s is closed: %s, %s", attempt_id, attempt.status, sums, extra=extra)
     return True
 
 
-# Few of a run's rows are refused ones, and only their words are looked at. Clients are locked in
-# the order of their keys: two runs that end at once may have refused the same people.
+# Few of a run's rows are refused ones, and only their words are looked at. A run may end days after
+# a reply: what was said or done of the address since counts more. Clients are locked in the order
+# of their keys: two runs that end at once may have refused the same people.
 GIVE_UP = """
     WITH refused AS MATERIALIZED (
-        SELECT client_id, email, response FROM mailings_delivery
+        SELECT client_id, email, response, updated_at FROM mailings_delivery
          WHERE attempt_id = %s AND status = 'rejected')
-    UPDATE mailings_client SET undeliverable_at = %s, undeliverable_reply = gone.response
-      FROM (SELECT c.id, d.response
+    UPDATE mailings_client
+       SET undeliverable_at = gone.updated_at, undeliverable_reply = gone.response
+      FROM (SELECT c.id, d.response, d.updated_at
               FROM refused d JOIN mailings_client c ON c.id = d.client_id
              WHERE d.response {matches}
                AND (c.email = d.email OR lower(c.email) = lower(d.email))
                AND c.undeliverable_at IS NULL
+               AND (c.retried_at IS NULL OR c.retried_at < d.updated_at)
+               AND NOT EXISTS (SELECT 1 FROM mailings_delivery later
+                                WHERE later.client_id = c.id AND later.status = 'accepted'
+                                  AND later.updated_at > d.updated_at)
              ORDER BY c.id {lock}) gone
      WHERE mailings_client.id = gone.id
 """
 
 
-def give_up_addresses(attempt_id: int, now: datetime) -> int:
+def give_up_addresses(attempt_id: int) -> int:
     """Remember which addresses do not exist, as the replies of a run say; return how many.
 
-    Not those that clients have no more.
+    Not those that clients have no more, nor those that the owner wants tried again since.
     """
     # Only rows of clients change, no keys: who files a client in a list meanwhile need not wait.
     lock = "FOR NO KEY UPDATE OF c" if connection.vendor == "postgresql" else ""
     statement = GIVE_UP.format(matches=connection.operators["regex"], lock=lock)
     with connection.cursor() as cursor:
-        cursor.execute(statement, [attempt_id, to_column(now), NO_SUCH_ADDRESS])
+        cursor.execute(statement, [attempt_id, NO_SUCH_ADDRESS])
         count = max(cursor.rowcount, 0)
     if count:
         logger.info("run %s: %s addresses do not exist", attempt_id, count)

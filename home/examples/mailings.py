@@ -233,7 +233,7 @@ def record_deliveries(attempt: Attempt, mailing: Mailing) -> None:
     attempt.server_response = "250 2.0.0 Ok: queued" if complete else "550 5.1.1 User unknown"
     attempt.finished_at = attempt.last_attempt_at
     attempt.save()
-    give_up_addresses(attempt.pk, attempt.finished_at)
+    give_up_addresses(attempt.pk)
 
 
 def record_delivery(attempt: Attempt, client: Client) -> Delivery:

@@ -278,8 +278,8 @@ class Rota:
         self._turns = list(self._runs().may_go(now).with_free_chunk(now)[:50])
         waits = limits.waits_until({run.mailing.owner for run in self._turns}, now)
         self._turns = [run for run in self._turns if run.mailing.owner_id not in waits]
-        # If it is one run's letters that break connections, those of others make the probe.
-        self._turns.sort(key=lambda run: health.is_probing and run.pk == health.state.broken_by)
+        # If it is some runs' letters that break connections, those of others make the probe.
+        self._turns.sort(key=lambda run: run.breaks if health.is_probing else 0)
         self.waits = list(waits.values())
         # Last: the right to probe a server in trouble is given to one worker at a time.
         may_send = not health.is_resting and health.state.take_probe(now)

@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import Enum
 from functools import lru_cache
 from typing import Any
@@ -188,7 +188,7 @@ class Health:
         self._rest_until = self._told_at = float("-inf")
         self.domains = limits.Domains()
         self._suspects: list[tuple[Any, Result]] = []
-        self._breaks, self._complaints = [], set()  # runs whose letters met them, domains
+        self._breaks, self._complaints = [], set()  # runs whose letters they met, domains
         self.read()
 
     def read(self) -> None:
@@ -205,8 +205,8 @@ class Health:
         hold, outcome = letter.hold, result.outcome
         if outcome is Outcome.ACCEPTED:
             hold.refusals, hold.accepted = 0, hold.accepted + 1
-            if self.state.broken_by == hold.chunk.attempt_id:
-                self.state.clear_suspicion()
+            if hold.chunk.attempt.breaks:
+                hold.chunk.attempt.forgive_breaks()
             if self._suspects:
                 self._settle(lambda sent, cause: cause is Outcome.UNSENT or sent.hold is hold)
         elif outcome is Outcome.SLOW:
@@ -217,6 +217,7 @@ class Health:
                 self.trouble = result.text
         elif outcome in (Outcome.TROUBLE, Outcome.FULL):
             self.trouble, self._is_full = result.text, outcome is Outcome.FULL
+            self._breaks.clear()
         elif outcome in (Outcome.REFUSED, Outcome.LOGIN):
             hold.refused(letter, result)
         if outcome in (Outcome.ACCEPTED, Outcome.LATER, Outcome.NEVER):
@@ -254,7 +255,13 @@ class Health:
             logger.info("mail server %s has no connection to spare: %s", self.name, self.trouble)
             self.trouble, self._is_full = "", False
             return ""
-        return self._report_trouble(timezone.now())
+        words, self.trouble, self._is_full = self.trouble, "", False
+        is_broken = len(self._breaks) >= TROUBLE
+        now = timezone.now()
+        self.state.report_trouble(words, now, set(self._breaks) if is_broken else ())
+        self._breaks.clear()
+        self._complaints.clear()
+        return words
 
     def _others_are_served(self, is_over: Callable[[], bool]) -> bool:
         """Wait a moment for a letter of another worker to be taken."""
@@ -268,14 +275,6 @@ class Health:
                 return False
             time.sleep(0.1)
         return False
-
-    def _report_trouble(self, now: datetime) -> str:
-        words, self.trouble, self._is_full = self.trouble, "", False
-        is_one = len(self._breaks) >= TROUBLE and len(set(self._breaks)) == 1
-        self.state.report_trouble(words, now, broken_by=self._breaks[0] if is_one else None)
-        self._breaks.clear()
-        self._complaints.clear()
-        return words
 
     def _complaint(self, letter: Any, result: Result) -> Result:
         """A domain asks for fewer letters; if all do, it is the server that wants none."""

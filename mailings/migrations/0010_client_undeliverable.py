@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("mailings", "0009_mailserver_suspect")]
+    dependencies = [("mailings", "0009_attempt_breaks")]
 
     operations = [
         migrations.AddField(
@@ -25,5 +25,10 @@ class Migration(migrations.Migration):
                 max_length=500,
                 verbose_name="mail server's reply",
             ),
+        ),
+        migrations.AddField(
+            model_name="client",
+            name="retried_at",
+            field=models.DateTimeField(blank=True, editable=False, null=True),
         ),
     ]

@@ -287,7 +287,7 @@ class TestServerRefusesUs:
             server.fail(stage, CLOSE, to=f"c{number}@example.com")
         dispatch.run_pass()
         state = MailServer.objects.get()
-        assert (state.broken_by, state.relapses) == (only_run(bad).pk, 0)
+        assert only_run(bad).breaks == 1
         for number in (1, 2):
             assert state.trouble_since
             other = make_big(stranger, 4, domain=f"others{number}.example")
@@ -298,12 +298,31 @@ class TestServerRefusesUs:
         run = only_run(bad)
         assert run.paused_for == reasons.BREAKS_CONNECTIONS
         assert words in run.server_response
-        assert (state.trouble_since, state.broken_by, state.relapses) == (None, None, 0)
+        assert state.trouble_since is None
         server.recover()
         run.go_on(by=owner)
         let_time_pass(bad)
         dispatch.run_pass()
         assert only_run(bad).status == "success"
+
+    def test_two_such_runs_are_paused_both(self, server, owner, stranger):
+        """One message, sent to two lists."""
+        bad = make_due(owner, 9), make_due(owner, 9, domain="second.example")
+        server.fail("data", CLOSE)
+        dispatch.run_pass()
+        for number in range(8):
+            server.recover()
+            for domain in ("example.com", "second.example"):
+                for client in range(9):
+                    server.fail("data", CLOSE, to=f"c{client}@{domain}")
+            other = make_big(stranger, 4, domain=f"others{number}.example")
+            for mailing in bad:
+                let_time_pass(mailing)
+            dispatch.run_pass()
+            assert only_run(other).status == "success"
+        for mailing in bad:
+            assert only_run(mailing).paused_for == reasons.BREAKS_CONNECTIONS
+        assert MailServer.objects.get().trouble_since is None
 
     def test_let_go_on_it_gets_to_its_end(self, server, owner, settings):
         """Those of its letters that break connections use up their tries then."""
@@ -339,4 +358,4 @@ class TestServerRefusesUs:
         server.before = None
         dispatch.run_pass()
         assert only_run(due).status == only_run(other).status == "success"
-        assert MailServer.objects.get().broken_by is None
+        assert only_run(due).breaks == 0

@@ -165,6 +165,40 @@ class TestComplement:
         complete(mailing)
         assert send(server) == [address(1), address(2)][not gets_it :]
 
+    @pytest.mark.parametrize("end", ["accepted", "rejected"])
+    def test_a_doubt_stays_whatever_comes_later(self, server, owner, settings, end):
+        """What may have come the first time comes twice now, or may be there all the same."""
+        settings.MAILING_RETRY_DELAYS = []
+        mailing = make_due(owner, 4)
+        server.fail("body", CLOSE, to=address(2))
+        dispatch.run_pass()
+        server.recover()
+        if end == "rejected":
+            server.fail("rcpt", NEVER, to=address(2))
+        second = complete(mailing)
+        assert send(server) == ([address(2)] if end == "accepted" else [])
+        second.refresh_from_db()
+        found = (second.accepted, second.doubtful, second.rejected, second.unknown)
+        assert found == ((1, 1, 0, 0) if end == "accepted" else (0, 0, 0, 1))
+
+    def test_nobody_at_an_address_that_has_the_letter(self, server, owner):
+        """It was that of another client then."""
+        mailing = make_failed(server, owner, all_clients=True)
+        Client.objects.filter(email=address(5)).update(email="elsewhere@example.com")
+        Client.objects.filter(email=address(1)).update(email=address(5))
+        complete(mailing)
+        assert send(server) == [address(0), address(2)]
+
+    def test_many_that_are_refused_again_do_not_pause_it(self, server, owner, monkeypatch):
+        mailing = make_failed(server, owner, count=30, failed=12)
+        for number in range(12):
+            server.fail("rcpt", NEVER, to=address(number))
+        monkeypatch.setattr("mailings.delivery.hold.FIRST_LETTERS", 10)
+        second = complete(mailing)
+        send(server)
+        second.refresh_from_db()
+        assert (second.status, second.rejected) == ("failure", 12)
+
     def test_where_all_others_may_have_it_nobody_is_left(self, server, browser, owner):
         mailing = make_due(owner, 5, in_doubt="leave")
         server.fail("body", CLOSE, to=address(1))
@@ -340,19 +374,19 @@ class TestNextRunComes:
         runs._not_before.clear()
         assert runs.open_due(tomorrow) == 1
 
-    def test_one_that_is_still_being_opened_is_waited_for(
+    def test_one_that_is_still_being_opened_is_opened_no_further(
         self, server, mailing, tomorrow, monkeypatch
     ):
         monkeypatch.setattr(runs, "FIRST_STEP", 2)
         run = complete(mailing)
-        Attempt.objects.filter(pk=run.pk).update(opening_until=tomorrow + timedelta(seconds=20))
-        assert runs.open_due(tomorrow) == 0
-        Attempt.objects.filter(pk=run.pk).update(opening_until=tomorrow)
-        runs._not_before.clear()
-        runs.open_due(tomorrow)
-        runs._not_before.clear()
-        runs.open_due(tomorrow)
-        assert (newest(mailing).slot, newest(mailing).planned) == (tomorrow, 10)
+        lease = tomorrow + timedelta(seconds=20)
+        Attempt.objects.filter(pk=run.pk).update(opening_until=lease)
+        opener = runs.Opening(run.pk, lease)
+        assert runs.open_due(tomorrow) == 1
+        assert not opener.plan_next()
+        run.refresh_from_db()
+        assert (run.planned, run.skipped, run.status) == (2, 2, "failure")
+        assert newest(mailing).slot == tomorrow
 
     def test_one_that_was_opened_in_this_very_moment(self, server, mailing, tomorrow):
         """Between the look at what is at work and the lock: the slot is not left out."""

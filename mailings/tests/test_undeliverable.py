@@ -167,10 +167,39 @@ class TestWhoIsMarked:
         server.fail("rcpt", NEVER, to=DEAD)
         dispatch.run_pass()
         run, client = only_run(due), Client.objects.get(email=DEAD)
-        assert runs.give_up_addresses(run.pk, timezone.now()) == 0
+        assert runs.give_up_addresses(run.pk) == 0
         since = client.undeliverable_at
         client.refresh_from_db()
         assert client.undeliverable_at == since
+
+    def test_not_where_a_third_is_refused(self, server, owner):
+        """It may be the server that is wrong, of one domain or of all."""
+        due = make_due(owner, 6)
+        for number in (1, 2, 3):
+            server.fail("rcpt", NEVER, to=f"c{number}@example.com")
+        dispatch.run_pass()
+        assert (only_run(due).accepted, only_run(due).rejected) == (3, 3)
+        assert gone_addresses() == []
+
+    @pytest.mark.parametrize("since", ["accepted", "tried again"])
+    def test_a_reply_that_is_no_longer_true(self, server, owner, due, since):
+        """The run ends long after it, for the sake of a letter that waits for its next try."""
+        server.fail("rcpt", NEVER, to=DEAD)
+        server.fail("rcpt", b"450 4.2.0 Not now\r\n", to="c2@example.com", times=1)
+        dispatch.run_pass()
+        server.recover()
+        client = Client.objects.get(email=DEAD)
+        if since == "accepted":
+            other = make_mailing(owner, clients=[client], starts_at=timezone.now())
+            dispatch.run_pass()
+            assert only_run(other).status == "success"
+        else:
+            Client.objects.update(undeliverable_at=timezone.now())
+            Client.objects.try_again()
+        let_time_pass(due)
+        dispatch.run_pass()
+        assert (only_run(due).status, only_run(due).rejected) == ("partial", 1)
+        assert gone_addresses() == []
 
 
 class TestNextRun:
@@ -396,8 +425,9 @@ class TestInTheSameMoment:
         runs.open_due(timezone.now())
         run = Attempt.objects.get()
         first, *others = run.deliveries.order_by("pk")
-        run.deliveries.update(status="rejected", response="550 5.1.1 No such user")
-        run.deliveries.filter(pk=first.pk).update(status="accepted")
+        run.deliveries.update(status="accepted")
+        refused = run.deliveries.filter(pk__in=[row.pk for row in others[:2]])
+        refused.update(status="rejected", response="550 5.1.1 No such user")
         run.chunks.update(due_at=None)
         with transaction.atomic():
             client = Client.objects.select_for_update().get(pk=others[0].client_id)
@@ -413,7 +443,7 @@ class TestInTheSameMoment:
 
     @pytest.mark.parametrize(("field", "gone"), [("email", 1), ("full_name", 2)])
     def test_a_new_address_is_not_given_up(self, site, field, gone):
-        site.make_due(3)
+        site.make_due(6)
         result = site.python(self.SCRIPT.format(field=field))
         assert result == ["partial", gone, field != "email"]
 
@@ -438,13 +468,13 @@ class TestInTheSameMoment:
 
             def give_up(attempt):
                 try:
-                    return runs.give_up_addresses(attempt.pk, timezone.now())
+                    return runs.give_up_addresses(attempt.pk)
                 finally:
                     connection.close()
 
             result = []
             for _time in range(20):
-                Client.objects.try_again()
+                Client.objects.update(undeliverable_at=None)
                 with ThreadPoolExecutor(2) as pool:
                     result.append(sum(pool.map(give_up, attempts)))
         """)

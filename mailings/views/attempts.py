@@ -264,7 +264,7 @@ class SendRemainderView(AttemptMixin, WagtailAdminTemplateMixin, FormView):
             if run is None:
                 messages.error(self.request, refusal.words)
                 return redirect("mailing:attempt", self.root.pk)
-        except Mailing.DoesNotExist as error:
+        except (Attempt.DoesNotExist, Mailing.DoesNotExist) as error:
             raise Http404 from error
         messages.success(self.request, gettext("The letters are on their way."))
         return redirect("mailing:attempt", run.pk)

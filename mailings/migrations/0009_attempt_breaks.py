@@ -7,8 +7,7 @@ class Migration(migrations.Migration):
     dependencies = [("mailings", "0008_names_of_a_pause")]
 
     operations = [
-        migrations.AddField("mailserver", "broken_by", models.BigIntegerField(null=True)),
         migrations.AddField(
-            "mailserver", "relapses", models.PositiveSmallIntegerField(db_default=0, default=0)
-        ),
+            "attempt", "breaks", models.PositiveSmallIntegerField(db_default=0, default=0)
+        )
     ]
