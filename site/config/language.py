@@ -123,12 +123,12 @@ def find_route(request: HttpRequest, path: str) -> Any:
 
 
 def is_ours(home: Page) -> bool:
+    # All at once: each kind of page would be asked for by itself, once in a process.
+    ContentType.objects.get_for_models(*get_page_models())
     return hasattr(home.specific_class, "to_serve")
 
 
 def find_home(site: Site, language: str) -> Page | None:
-    # All at once: each kind of page would be asked for by itself, once in a process.
-    ContentType.objects.get_for_models(*get_page_models())
     return site.root_page.specific_class.find_among_translations(
         lambda page: page.live and page.locale.language_code == language,
         [site.root_page.translation_key],
