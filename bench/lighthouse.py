@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from databases import BASE_DIR
 from harness import say
 from processes import clean_up_on_sigterm
-from report import any_is_missed, print_table, verdict, write_report
+from report import any_is_missed, insist, print_table, verdict, write_report
 from site_server import WebServer
 
 RUNS = int(os.environ.get("LIGHTHOUSE_RUNS", "3"))
@@ -169,6 +169,7 @@ def main() -> None:
     clean_up_on_sigterm()
     if not CHROME:
         sys.exit("A Chromium is missing (apt install chromium).")
+    insist(LANGUAGES, "LIGHTHOUSE_LANGUAGES")
     server = WebServer("sqlite")
     server.fill(posts=0)
     server.start()

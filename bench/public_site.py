@@ -12,7 +12,8 @@ numbers cost with few clients and with many. Settings by environment:
     BENCH_ASKS        how often each page is asked for uncached (30)
 
 DATABASE_URL names the server of PostgreSQL; what is measured lives in a database of its own there
-(vestnik_bench_site), which is made anew and dropped. The exit code is 1 where a target is missed.
+(vestnik_bench_site), which is made anew and dropped. The exit code is 1 where a target is missed,
+or there is nothing to measure.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from dataclasses import asdict, dataclass
 from databases import databases
 from harness import say
 from processes import clean_up_on_sigterm, cpu_seconds
-from report import any_is_missed, print_table, verdict, write_report
+from report import any_is_missed, insist, print_table, verdict, write_report
 from site_server import WORKERS, WebServer
 
 POSTS = int(os.environ.get("BENCH_POSTS", "10000"))
@@ -304,8 +305,9 @@ def main() -> None:
     clean_up_on_sigterm()
     if not shutil.which("wrk"):
         sys.exit("wrk is missing (apt install wrk).")
+    insist(names := databases(), "BENCH_DATABASES")
     rates, costs, numbers = [], [], []
-    for database in databases():
+    for database in names:
         say(f"{database}: making {POSTS:,} posts")
         server = WebServer(database)
         server.fill(POSTS)

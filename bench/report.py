@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,12 @@ def verdict(what: str, words: str, target: str, is_met: bool) -> str:
 
 def any_is_missed(verdicts: Iterable[str]) -> bool:
     return any(line.endswith("NOT MET") for line in verdicts)
+
+
+def insist(things: list[str], setting: str) -> None:
+    """End the program, with 1 and in words, where a setting leaves nothing to measure."""
+    if not things:
+        sys.exit(f"{setting} is empty: nothing to measure.")
 
 
 def write_report(name: str, content: Any) -> Path:

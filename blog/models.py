@@ -588,7 +588,13 @@ class BlogPage(PublicPageMixin, Page):
         }
         if self.image:
             picture = get_rendition_or_not_found(self.image, "fill-1200x630|format-jpeg")
-            share |= {"image": absolute(picture.url), "image_alt": self.image.description}
+            share |= {
+                "image": absolute(picture.url),
+                # Less than asked for where the image is smaller.
+                "image_width": picture.width,
+                "image_height": picture.height,
+                "image_alt": self.image.description,
+            }
         return share
 
     def describe_for_search_engines(self) -> list[dict[str, Any]]:

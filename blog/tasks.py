@@ -85,13 +85,15 @@ def index_posts() -> None:
 
 
 def make_pictures(pk: int) -> None:
-    """Render the parts of a post that hold pictures: what they need is made and kept.
-
-    And fetch what it embeds from others, which may take long and comes last.
-    """
+    """Make the pictures of a post, and fetch what it embeds from others, which may take long."""
     post = BlogPage.objects.filter(pk=pk).first()
-    if post is None:
-        return
+    if post:
+        draw(post)
+        embeds.fetch(embeds.addresses_of(post.body))
+
+
+def draw(post: BlogPage) -> None:
+    """Render the parts of a post that hold pictures: what they need is made and kept."""
     post.describe_for_search_engines()
     if post.author:
         make_faces(post.author)
@@ -100,7 +102,6 @@ def make_pictures(pk: int) -> None:
         render_to_string("blog/post_picture.html", {"page": post})
         for wide in (True, False):
             render_to_string("includes/post_card.html", {"post": post, "wide": wide})
-    embeds.fetch(embeds.addresses_of(post.body))
 
 
 def make_faces(author: Author) -> None:
@@ -125,9 +126,10 @@ def make_pictures_of_image(pk: int) -> None:
         base_content_type=ContentType.objects.get_for_model(Page)
     )
     keys = users.values_list("object_id", flat=True).distinct()
-    # Posts share what is made of one image: a few of them need all of it.
+    # Posts share what is made of one image: a few of them need all of it. What they embed is not
+    # fetched: providers of twenty posts that do not answer would hold the worker past its time.
     for post in BlogPage.objects.live().filter(pk__in=list(keys)).newest_first()[:MOST_POSTS]:
-        make_pictures(post.pk)
+        draw(post)
 
 
 # Without a worker the first reader waits a little longer for pictures.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -153,6 +154,20 @@ def test_image_with_another_focus_is_cut_before_the_first_reader(
             image.save()
     assert orders == ["blog.tasks.make_pictures_of_image"] * 2
     assert_readers_make_none(browser, "/", "/blog/", "/blog/author/anna/", post.url)
+
+
+def test_image_that_changes_asks_no_provider(post, orders, monkeypatch):
+    """Twenty posts may show it; providers that do not answer would take the worker's time."""
+    film = "https://www.youtube.com/watch?v=1"
+    post.body = json.dumps([{"type": "embed", "value": {"title": "A film", "embed": film}}])
+    post.save_revision().publish()
+    asked = []
+    monkeypatch.setattr("blog.embeds.get_embed", asked.append)
+    make_pictures_of_image(post.image_id)
+    assert asked == []
+    assert Rendition.objects.exists()
+    make_pictures(post.pk)
+    assert asked == [film]
 
 
 def test_new_image_is_not_cut_before_something_shows_it(orders, django_capture_on_commit_callbacks):

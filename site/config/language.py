@@ -78,10 +78,14 @@ def in_languages(*patterns: Any) -> list[URLResolver]:
     return [URLResolver(LanguagePattern(), list(patterns))]
 
 
+def use_language(request: HttpRequest, language: str) -> None:
+    translation.activate(language)
+    request.LANGUAGE_CODE = translation.get_language()
+
+
 class LanguageMiddleware(LocaleMiddleware):
     def process_request(self, request: HttpRequest) -> None:
-        translation.activate(find_language(request))
-        request.LANGUAGE_CODE = translation.get_language()
+        use_language(request, find_language(request))
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> None:
         if view is serve:
@@ -103,23 +107,29 @@ def find_route(request: HttpRequest, path: str) -> Any:
     """Return, and keep for Wagtail, the page at a path without language, or None.
 
     Wagtail asks for the language, the home page in it and the same as what it is; here that is
-    one query.
+    one query. Where the home page of a language is not public, Wagtail takes that of the site: at
+    a door in the language it has, but nobody is shown it as `/en/…`, which says another.
     """
     site = site_roots.find_site(request)
-    if site and not hasattr(request, ROUTE):
+    if site and not hasattr(request, ROUTE) and is_ours(site.root_page):
         home = find_home(site, translation.get_language())
         if home:
             setattr(request, ROUTE, find_in(home, request, path))
+        elif is_prefix(first_part(request.path_info)):
+            setattr(request, ROUTE, None)
+        else:
+            use_language(request, site.root_page.locale.language_code)
     return Page.route_for_request(request, path)
 
 
-def find_home(site: Site, language: str) -> Page | None:
+def is_ours(home: Page) -> bool:
     # All at once: each kind of page would be asked for by itself, once in a process.
     ContentType.objects.get_for_models(*get_page_models())
-    model = site.root_page.specific_class
-    if not hasattr(model, "to_serve"):
-        return None
-    return model.find_among_translations(
+    return hasattr(home.specific_class, "to_serve")
+
+
+def find_home(site: Site, language: str) -> Page | None:
+    return site.root_page.specific_class.find_among_translations(
         lambda page: page.live and page.locale.language_code == language,
         [site.root_page.translation_key],
     )

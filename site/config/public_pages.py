@@ -157,6 +157,8 @@ class PublicPageMixin(CachedPageMixin):
             "title": self.seo_title or self.title,
             "description": self.search_description or self.lead,
             "image": absolute(static(f"img/share-{get_language()}.png")),
+            "image_width": 1200,
+            "image_height": 630,
             "image_alt": "",
         }
 

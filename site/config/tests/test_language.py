@@ -14,6 +14,7 @@ from blog.models import BlogPage
 from blog.snippets import Category
 from blog.tests.posts import get_blog, make_post
 from config import language, urls
+from home.models import HomePage
 
 pytestmark = pytest.mark.django_db
 
@@ -84,6 +85,39 @@ class TestAddresses:
             assert isinstance(pattern, URLPattern | URLResolver)
             first = re.match(r"\^?([\w.-]+)", str(pattern.pattern))[1]
             assert first in language.INTERFACE
+
+
+class TestHomePageThatIsNotPublic:
+    """Wagtail takes the home page of the site then, which is in another language."""
+
+    @pytest.fixture(autouse=True)
+    def unpublished(self):
+        make_post("Tea")
+        HomePage.objects.get(locale__language_code="ru").unpublish()
+
+    @pytest.mark.parametrize("address", ["/ru/", "/ru/blog/", "/ru/blog/tea/", "/ru/blog/feed/"])
+    def test_nothing_is_under_its_prefix(self, browser, address):
+        for _ in range(2):  # Nothing else was kept there either.
+            assert browser().get(address).status_code == 404
+
+    @pytest.mark.parametrize("door", ["/", "/blog/"])
+    def test_doors_are_in_the_language_of_what_they_show(self, browser, door):
+        for _ in range(2):  # The second is kept.
+            page = browser().get(door, headers={"Accept-Language": "ru"})
+            assert page["Content-Language"] == language_of(page.text) == "en"
+            assert "Tea" in page.text
+            assert "Войти" not in page.text
+
+    def test_the_other_language_is_as_before(self, browser):
+        assert language_of(browser().get("/blog/tea/").text) == "en"
+        assert browser().get("/blog/chai/").status_code == 404
+
+    def test_it_comes_back_with_it(self, browser):
+        assert browser().get("/ru/").status_code == 404
+        HomePage.objects.get(locale__language_code="ru").save_revision().publish()
+        assert language_of(browser().get("/ru/").text) == "ru"
+        page = browser().get("/", headers={"Accept-Language": "ru"})
+        assert language_of(page.text) == "ru"
 
 
 def alternates(html: str) -> dict[str, str]:

@@ -8,11 +8,13 @@ from datetime import date
 from urllib.parse import quote
 from xml.etree import ElementTree
 
+import PIL.Image
 import pytest
 from django.core.files.images import ImageFile
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from wagtail.images.models import Image
+from wagtail.images.tests.utils import get_test_image_file
 from wagtail.models import PageViewRestriction
 
 from blog.snippets import Author, Category
@@ -151,10 +153,34 @@ class TestSharing:
         assert meta(html, "article:published_time") == "2026-05-09"
         assert meta(html, "twitter:card") == "summary_large_image"
 
+    @pytest.mark.parametrize(
+        ("size", "shared"), [((1600, 900), (1200, 630)), ((300, 300), (300, 158))]
+    )
+    def test_picture_says_its_own_size(self, browser, size, shared):
+        """A small one is cut to the shape, but never made larger."""
+        picture = Image.objects.create(title="Sea", file=get_test_image_file(size=size))
+        make_post("Tea", image=picture)
+        html = browser().get("/blog/tea/").text
+        told = tuple(int(meta(html, f"og:image:{side}")) for side in ("width", "height"))
+        made = picture.renditions.get(filter_spec="fill-1200x630|format-jpeg")
+        with PIL.Image.open(made.file) as file:
+            assert told == file.size
+        assert told == shared
+
+    def test_picture_whose_file_is_gone_says_none(self, browser):
+        picture = Image.objects.create(title="Sea", file=draw_picture(1, "sea.jpg"))
+        make_post("Tea", image=picture)
+        picture.renditions.all().delete()
+        picture.file.storage.delete(picture.file.name)
+        html = browser().get("/blog/tea/").text
+        assert meta(html, "og:image:width") is None
+
     @pytest.mark.parametrize(("address", "language"), [("/", "en"), ("/ru/blog/", "ru")])
     def test_pages_without_one_share_that_of_the_site(self, browser, address, language):
         html = browser().get(address).text
         assert meta(html, "og:image") == f"{HOST}/static/img/share-{language}.png"
+        assert meta(html, "og:image:width") == "1200"
+        assert meta(html, "og:image:height") == "630"
 
 
 class TestStructuredData:
