@@ -365,6 +365,12 @@ class Message(PreviewableMixin, RevisionMixin, Owned):
         return show_letter(self, text=mode_name == "text")
 
 
+def between(rows: models.QuerySet, key: str, after: int | None, until: int | None) -> Any:
+    """Return the rows with keys above `after` and up to `until`, where these are given."""
+    bounds = {f"{key}__gt": after, f"{key}__lte": until}
+    return rows.filter(**{name: bound for name, bound in bounds.items() if bound is not None})
+
+
 class MailingQuerySet(OwnedQuerySet):
     def allowed(self) -> MailingQuerySet:
         """Return mailings that nobody switched off, of owners who are not blocked."""
@@ -527,19 +533,36 @@ class Mailing(Owned):
         slots = schedule.Timetable(self.starts_at, self.periodicity, self.owner.zone, self.ends_at)
         return slots.upcoming(self.next_run_at, count)
 
-    def audience(self) -> ClientQuerySet:
+    def audience(self, after: int | None = None, until: int | None = None) -> ClientQuerySet:
         """Return everybody whom a run opened now would count, also those who get no letter: the
-        unsubscribed, and those whose address does not exist."""
-        own = Client.objects.filter(owner_id=self.owner_id)
+        unsubscribed, and those whose address does not exist.
+
+        Of clients with keys above `after` and up to `until` only, where these are given.
+        """
+        own = between(Client.objects.filter(owner_id=self.owner_id), "pk", after, until)
         if self.all_clients:
             return own
-        chosen = self.clients.through.objects.filter(mailing=self).values("client")
-        listed = Client.lists.through.objects.filter(
-            clientlist__in=self.lists.through.objects.filter(mailing=self).values("clientlist")
-        )
+        chosen = self.clients.through.objects.filter(mailing=self)
         # As one set: for two of them, joined by OR, PostgreSQL goes through a large list once
-        # for every client.
-        return own.filter(pk__in=chosen.union(listed.values("client")))
+        # for every client. Each within the bounds: else it goes through all of it.
+        sets = (between(rows, "client", after, until) for rows in (chosen, self.listed()))
+        one, other = (rows.values("client") for rows in sets)
+        return own.filter(pk__in=one.union(other))
+
+    def listed(self) -> models.QuerySet:
+        """Return who stands in which of the mailing's lists."""
+        lists = self.lists.through.objects.filter(mailing=self).values("clientlist")
+        return Client.lists.through.objects.filter(clientlist__in=lists)
+
+    def part_of_audience(self, after: int, size: int) -> int | None:
+        """Return the key of a client up to whom, above `after`, about `size` recipients lie.
+
+        None where so many are not left, or where it helps nothing to know it.
+        """
+        if self.all_clients:
+            return None
+        keys = self.listed().filter(client__gt=after).order_by("client")
+        return next(iter(keys.values_list("client", flat=True)[size - 1 : size]), None)
 
     @property
     def is_opening(self) -> bool:
@@ -771,17 +794,18 @@ class Attempt(models.Model):
         root = self.remainder_of_id or self.pk
         return Attempt.objects.filter(Q(pk=root) | Q(remainder_of=root))
 
-    def audience(self) -> ClientQuerySet:
-        """Return everybody whom this run plans, whichever step of its opening does.
+    def audience(self, after: int | None = None, until: int | None = None) -> ClientQuerySet:
+        """Return everybody whom this run plans, of clients with keys in a range if it is given.
 
         `may_have_it` says who may have the letter already: that doubt stays, whatever comes now.
         """
         if self.remainder_of_id is None:
-            return self.mailing.audience().annotate(may_have_it=models.Value(False))
+            return self.mailing.audience(after, until).annotate(may_have_it=models.Value(False))
         chain = self.chain().exclude(pk=self.pk)
         unknown = Delivery.objects.filter(attempt__in=chain, status=Delivery.Status.UNKNOWN)
         doubt = Exists(unknown.filter(client=OuterRef("pk")).order_by())
-        return self.left_over(chain, newcomers=self.with_newcomers).annotate(may_have_it=doubt)
+        left = self.left_over(chain, newcomers=self.with_newcomers).annotate(may_have_it=doubt)
+        return between(left, "pk", after, until)
 
     def left_over(self, chain: AttemptQuerySet, *, newcomers: bool) -> ClientQuerySet:
         """Return who of the mailing's audience, as it is now, wants the letter and lacks it.

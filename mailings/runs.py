@@ -378,26 +378,17 @@ def _plan_step(attempt: Attempt, size: int, now: datetime) -> tuple[int, int]:
     moment = to_column(now)
     last = attempt.deliveries.aggregate(last=Max("client_id"))["last"] or 0
     before = attempt.chunks.aggregate(last=Max("last_id"))["last"] or 0
-    audience = attempt.audience().filter(pk__gt=last, pk__lte=attempt.audience_to)
-    columns = ("id", "email", "unsubscribed_at", "undeliverable_at", "may_have_it")
-    inner, params = audience.order_by("id").values(*columns)[:size].query.sql_with_params()
+    end = attempt.audience_to
+    part = None if attempt.remainder_of_id else attempt.mailing.part_of_audience(last, size)
+    until = min(part or end, end)
+    count = _plan_rows(attempt, last, until, size, moment)
+    if not count and until < end:  # They left the audience in this moment.
+        until, count = end, _plan_rows(attempt, last, end, size, moment)
+    attempt.planned += count
+    is_last = count < size and until == end
+    # The last tenth comes in smaller chunks: no worker waits long for that of another.
+    full = max(count - attempt.planned // 10, 0) if is_last else count
     with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO mailings_delivery"
-            " (attempt_id, client_id, email, status, response, tries, doubts, updated_at)"
-            " SELECT %s, a.id, a.email,"
-            " CASE WHEN a.unsubscribed_at IS NULL AND a.undeliverable_at IS NULL"
-            " THEN 'planned' ELSE 'skipped' END,"
-            " CASE WHEN a.unsubscribed_at IS NOT NULL THEN %s"
-            " WHEN a.undeliverable_at IS NOT NULL THEN %s ELSE '' END,"
-            f" 0, CASE WHEN a.may_have_it THEN 1 ELSE 0 END, %s FROM ({inner}) a",
-            [attempt.pk, reasons.UNSUBSCRIBED, reasons.UNDELIVERABLE, moment, *params],
-        )
-        count = max(cursor.rowcount, 0)
-        attempt.planned += count
-        is_last = count < size
-        # The last tenth comes in smaller chunks: no worker waits long for that of another.
-        full = max(count - attempt.planned // 10, 0) if is_last else count
         cursor.execute(
             "INSERT INTO mailings_chunk (attempt_id, first_id, last_id, due_at, worker, claimed_to)"
             " SELECT %s, min(r.id), max(r.id), %s, '', 0 FROM (SELECT id,"
@@ -412,6 +403,26 @@ def _plan_step(attempt: Attempt, size: int, now: datetime) -> tuple[int, int]:
     else:
         attempt.opening_until = timezone.now() + OPENING_LEASE
     return count, rows.filter(status=Delivery.Status.SKIPPED).count()
+
+
+def _plan_rows(attempt: Attempt, last: int, until: int, size: int, moment: Any) -> int:
+    """Write rows for the first `size` clients with keys above `last` and up to `until`; count them."""
+    columns = ("id", "email", "unsubscribed_at", "undeliverable_at", "may_have_it")
+    audience = attempt.audience(last, until).order_by("id").values(*columns)[:size]
+    inner, params = audience.query.sql_with_params()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO mailings_delivery"
+            " (attempt_id, client_id, email, status, response, tries, doubts, updated_at)"
+            " SELECT %s, a.id, a.email,"
+            " CASE WHEN a.unsubscribed_at IS NULL AND a.undeliverable_at IS NULL"
+            " THEN 'planned' ELSE 'skipped' END,"
+            " CASE WHEN a.unsubscribed_at IS NOT NULL THEN %s"
+            " WHEN a.undeliverable_at IS NOT NULL THEN %s ELSE '' END,"
+            f" 0, CASE WHEN a.may_have_it THEN 1 ELSE 0 END, %s FROM ({inner}) a",
+            [attempt.pk, reasons.UNSUBSCRIBED, reasons.UNDELIVERABLE, moment, *params],
+        )
+        return max(cursor.rowcount, 0)
 
 
 def to_column(moment: datetime) -> Any:

@@ -467,6 +467,35 @@ class TestOpeningInSteps:
         dispatch.run_pass(opened=lambda run: seen.append(run.planned))
         assert seen == [4]
 
+    def test_lists_that_overlap_and_single_clients(self, owner, stranger):
+        """Each once, whatever the steps cut through."""
+        make_client(stranger, "foreign@example.com")
+        clients = [make_client(owner, f"c{n}@example.com") for n in range(40)]
+        mailing = make_mailing(owner, starts_at=timezone.now())
+        for name, members in (("evens", clients[:30:2]), ("all of the first", clients[:12])):
+            mailing.lists.add(owner.clientlists.create(name=name))
+            owner.clientlists.get(name=name).clients.set(members)
+        # Between those of the lists, and behind them all.
+        mailing.clients.set([clients[5], clients[13], clients[37], clients[39]])
+        runs.open_due(timezone.now())
+        run = only_run(mailing)
+        assert run.opening_until is None
+        wanted = {c.pk for c in (*clients[:30:2], *clients[:12], clients[13], clients[37])}
+        wanted.add(clients[39].pk)
+        planned = list(run.deliveries.values_list("client", flat=True))
+        assert sorted(planned) == sorted(wanted)
+        assert run.planned == len(wanted)
+
+    def test_a_part_of_a_list_that_is_nobodys_any_more(self, owner, stranger):
+        """Its rows lead to clients who are not the owner's: the others have their turn."""
+        foreign = [make_client(stranger, f"f{n}@example.com") for n in range(9)]
+        own = make_client(owner)
+        mailing = make_mailing(owner, starts_at=timezone.now())
+        mailing.lists.add(owner.clientlists.create(name="mixed"))
+        owner.clientlists.get().clients.set([*foreign, own])
+        runs.open_due(timezone.now())
+        assert list(only_run(mailing).deliveries.values_list("client", flat=True)) == [own.pk]
+
 
 class TestStop:
     """Consent is read again in the very statement that claims a recipient."""
