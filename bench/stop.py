@@ -90,19 +90,18 @@ def stop_once(product: Product, company: str, way: str) -> tuple[float, float]:
     wait_for(lambda: server.taken - before >= UNDER_WAY, "letters are under way")
     members = product.members()
     wait_for(lambda: len(connected(server.port, members)) == WORKERS, "all workers are busy")
+    moments: dict[str, float] = {}
     if way == ONE_BY_ONE:
         code = UNSUBSCRIBE.replace("@OWNER@", company).replace("@COUNT@", str(UNSUBSCRIBED))
         moments = product.python(code)
-        way = "switched off"
-    else:
-        moments = None
-    stopped_at = product.python(STOP.replace("@OWNER@", company).replace("@HOW@", HOW[way]))
+    how = HOW.get(way, HOW["switched off"])  # Nobody else's letters need to go out after that.
+    stopped_at = product.python(STOP.replace("@OWNER@", company).replace("@HOW@", how))
     if (run := product.run_of(mailing_id)).accepted > LETTERS * 0.8:
         sys.exit(f"The mailing was too small to be stopped: {run}.")
     wait_for(lambda: silent_since(server) > SILENCE, "nothing begins any more")
-    if moments is None:
-        return last_after(server.data, stopped_at), last_after(server.bodies, stopped_at)
-    return latest(server.data, moments), latest(server.bodies, moments)
+    if moments:
+        return latest(server.data, moments), latest(server.bodies, moments)
+    return last_after(server.data, stopped_at), last_after(server.bodies, stopped_at)
 
 
 def silent_since(server: Receiver) -> float:

@@ -72,13 +72,17 @@ def visible_attempts(user: User) -> QuerySet:
     return Attempt.objects.filter(mailing__in=visible_rows(Mailing, user))
 
 
+def changeable_rows(model: type[Model], user: User) -> QuerySet:
+    """Return the rows of an owned model that the user may change."""
+    policy = policy_registry.get_by_type(model)
+    return policy.instances_user_has_permission_for(user, "change")
+
+
 def changeable_attempts(user: User) -> QuerySet:
     """Return the runs of the mailings that the user may change."""
     from mailings.models import Attempt, Mailing
 
-    mailings = policy_registry.get_by_type(Mailing)
-    own = mailings.instances_user_has_permission_for(user, "change")
-    return Attempt.objects.filter(mailing__in=own)
+    return Attempt.objects.filter(mailing__in=changeable_rows(Mailing, user))
 
 
 def sees_clients_of(user: User, owner: User) -> bool:

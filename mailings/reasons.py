@@ -38,7 +38,7 @@ BREAKS_CONNECTIONS = _(
     "The message may need a change before you go on."
 )
 
-# Why a run that completes another is paused for a moment, before it ends.
+# Why a run that completes another is paused for a moment before it ends, or is not begun.
 MAKES_WAY = _("The next run of this mailing is due, and goes to these people as well.")
 
 # The run did all it could: these people were not meant to get the letter.

@@ -27,7 +27,6 @@ OWNER_BLOCKED = _("The owner of this mailing is blocked: nothing is sent.")
 SWITCHED_OFF = _("The mailing is switched off. Switch it on first.")
 ENDED = _("The end of the mailing has passed. Move its end first.")
 AT_WORK = _("A run of this mailing is still at work. Wait until it is finished.")
-NEXT_DUE = _("The next run of this mailing is due, and goes to these people as well.")
 NOT_LAST = _("Only the last run can be completed, and this mailing has run again since.")
 NEVER_BEGAN = _(
     "This run was sent to nobody, so there is nothing to complete. "
@@ -121,7 +120,7 @@ def _cheap_refusals(root: Attempt, now: datetime) -> Iterator[str]:
     if mailing.attempts.running().exists():
         yield AT_WORK
     if mailing.next_run_at is not None and mailing.next_run_at <= now:
-        yield NEXT_DUE
+        yield reasons.MAKES_WAY
     if last_root(mailing) != root:
         yield NOT_LAST
     if not root.planned:

@@ -225,6 +225,8 @@ def open_remainder(root_id: int, *, by: User, with_newcomers: bool) -> Attempt:
     Raises `remainder.Refused` where that cannot be. Of a large audience only the first are
     planned; a worker goes on at once.
     """
+    from mailings import tasks  # It works on this module.
+
     now = timezone.now()
     with transaction.atomic():
         # Run and mailing, in the order in which a run that ends locks them.
@@ -248,14 +250,8 @@ def open_remainder(root_id: int, *, by: User, with_newcomers: bool) -> Attempt:
         Opening(attempt.pk, attempt.opening_until).leave()
     else:
         _finish_opening(attempt, now)
-    _wake_a_worker()
-    return attempt
-
-
-def _wake_a_worker() -> None:
-    from mailings import tasks  # It works on this module.
-
     transaction.on_commit(tasks.ring)
+    return attempt
 
 
 @dataclass

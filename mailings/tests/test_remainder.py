@@ -334,7 +334,7 @@ class TestTimetable:
         mailing = make_failed(server, owner, periodicity="daily", starts_at=start)
         Attempt.objects.update(slot=start)
         Mailing.objects.get().save()
-        assert refusal(mailing) == remainder.NEXT_DUE
+        assert refusal(mailing) == reasons.MAKES_WAY
         assert len(send(server)) == 10
         assert mailing.attempts.filter(slot=start + timedelta(days=1)).exists()
 
@@ -443,7 +443,7 @@ class TestRefusals:
         moved = mailing.starts_at - timedelta(days=1)
         Mailing.objects.update(starts_at=moved, next_run_at=timezone.now())
         Attempt.objects.update(slot=moved)
-        self.check(browser, mailing, remainder.NEXT_DUE)
+        self.check(browser, mailing, reasons.MAKES_WAY)
 
     def test_a_later_run(self, server, browser, mailing):
         root = root_of(mailing)

@@ -31,11 +31,10 @@ from wagtail.admin.views.generic.base import WagtailAdminTemplateMixin
 from wagtail.admin.views.generic.permissions import PermissionCheckedMixin
 from wagtail.admin.widgets.button import Button, HeaderButton
 from wagtail.log_actions import log
-from wagtail.permissions import policy_registry
 
 from mailings.forms import usable_keys
 from mailings.models import Client, ClientList, Delivery
-from mailings.permissions import visible_rows
+from mailings.permissions import changeable_rows, visible_rows
 from mailings.reports import show_reply
 from mailings.views import owned
 
@@ -273,8 +272,7 @@ class ClientBulkTryAgain(BulkAction):
     NAMED = 20  # clients on the page that asks
 
     def get_own(self) -> QuerySet[Client]:
-        policy = policy_registry.get_by_type(Client)
-        return policy.instances_user_has_permission_for(self.request.user, "change")
+        return changeable_rows(Client, self.request.user)
 
     def get_queryset(self, model: type[Client], object_ids: list[Any]) -> list[Client]:
         """Return what was ticked; keys of others' clients are as if they did not exist."""
