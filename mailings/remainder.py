@@ -15,10 +15,12 @@ from django.utils.translation import gettext_noop as _
 
 from mailings import reasons
 from mailings.housekeeping import kept_since
-from mailings.models import Attempt, AttemptQuerySet, Mailing
+from mailings.models import Attempt, AttemptQuerySet, Client, Delivery, Mailing
 
 # Rows that are about to be deleted must not go while the next run is put together from them.
 MARGIN = timedelta(days=1)
+# Letters of a run whose recipients a page may look through each time it is asked for.
+FEW = 5000
 
 NOBODY_LEFT = _(
     "Nobody is left: everybody who wants this letter has it, or an address that does not exist."
@@ -70,10 +72,9 @@ def count_unknown(root: Attempt) -> int:
 
 
 def offered(mailing: Mailing, now: datetime) -> Attempt | None:
-    """Return the run of a slot that is offered to be completed, by its sums alone, or None.
+    """Return the run of a slot that is offered to be completed, or None.
 
-    Nobody is counted, since pages ask again and again. Who was not to get the letter and who came
-    since is not in the sums.
+    Nobody is counted, since pages ask again and again: see `is_anybody_left`.
     """
     root = last_root(mailing)
     is_offered = root and may_be_completed(root, now) and is_anybody_left(root)
@@ -86,12 +87,21 @@ def may_be_completed(root: Attempt, now: datetime) -> bool:
 
 
 def is_anybody_left(root: Attempt) -> bool:
-    """Return whether by the sums of its last run somebody lacks a letter that they were to get."""
+    """Return whether somebody lacks a letter that they were to get; newcomers do not count.
+
+    Of a long run its sums are believed: that all who lack it have unsubscribed, say, is found out
+    only where a page counts them.
+    """
     last = root.chain().defer("html", "text").first()
-    has_it = last.accepted
+    have, number = [Delivery.Status.ACCEPTED], last.accepted
     if root.mailing.in_doubt == Mailing.Doubt.LEAVE:
-        has_it += last.unknown
-    return last.status != Attempt.Status.SUCCESS and has_it < last.planned
+        have, number = [*have, Delivery.Status.UNKNOWN], number + last.unknown
+    if last.status == Attempt.Status.SUCCESS or number >= last.planned:
+        return False
+    if last.planned > FEW:
+        return True
+    wanting = Client.objects.subscribed().filter(undeliverable_at=None)
+    return last.deliveries.exclude(status__in=have).filter(client__in=wanting).exists()
 
 
 def last_root(mailing: Mailing) -> Attempt | None:

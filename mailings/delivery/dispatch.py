@@ -111,7 +111,7 @@ class Turn:
         self.tally.save()
 
     def _is_over(self) -> bool:
-        return self.stopping() or time.monotonic() >= self.end
+        return self.stopping() or time.monotonic() >= self.end + self.health.patience
 
     def _look_around(self) -> None:
         clock, now = time.monotonic(), timezone.now()

@@ -24,12 +24,12 @@ from mailings.smtp.session import Session
 
 logger = logging.getLogger("vestnik.delivery")
 
-# So many broken connections in a row, without a proper reply between them, are the server's
-# trouble; and so are complaints of so many domains.
-TROUBLE = 3
+TROUBLE = 3  # broken connections in a row, or complaining domains, that are the server's trouble
 TELL_SECONDS = 1.0  # between two notes for the other workers that letters are taken
 PATIENCE = timedelta(seconds=2.5)  # for such a note of another worker
 NO_PLACE_SECONDS = 15.0  # seconds for which a worker without a connection leaves them to the others
+# By one connection, to break TROUBLE times a silent server may need longer than a turn.
+MORE_SECONDS = 40.0
 
 
 class Outcome(Enum):
@@ -81,7 +81,7 @@ RULES: tuple[tuple[tuple[str, ...], str, str, Outcome], ...] = (
     (("body",), r"2..", r".*", Outcome.ACCEPTED),
 )
 
-ENHANCED = re.compile(r"^\s*([245]\.\d{1,3}\.\d{1,3})\b")
+ENHANCED = re.compile(r"\s*([245]\.\d{1,3}\.\d{1,3}\b|)")  # matches anything
 
 
 @dataclass(slots=True)
@@ -96,16 +96,14 @@ class Result:
     @property
     def enhanced(self) -> str:
         """Return the enhanced status code (RFC 3463) of the reply, or nothing."""
-        found = ENHANCED.match(self.text.partition(" ")[2])
-        return found[1] if found else ""
+        return ENHANCED.match(self.text.partition(" ")[2])[1]
 
 
 def classify(stage: str, reply: Reply) -> Outcome:
     """Return what a reply at a stage means, by the table RULES."""
     if stage == "body" and 200 <= reply.code < 300:
         return Outcome.ACCEPTED  # The table's last row, for nearly every letter.
-    found = ENHANCED.match(reply.text)
-    return _look_up(stage, f"{reply.code:03}", found[1] if found else "")
+    return _look_up(stage, f"{reply.code:03}", ENHANCED.match(reply.text)[1])
 
 
 @lru_cache(maxsize=1024)
@@ -196,6 +194,11 @@ class Health:
         self.state = MailServer.objects.get_or_create(name=self.name)[0]
 
     @property
+    def patience(self) -> float:
+        """Return seconds that a turn may last longer, to see whether the server is in trouble."""
+        return MORE_SECONDS if self._breaks else 0.0
+
+    @property
     def is_probing(self) -> bool:
         """Return whether a single letter is to find out if the trouble is over."""
         return self.state.trouble_since is not None
@@ -234,10 +237,10 @@ class Health:
         """Decide on suspects: was it trouble, or shall they be tried later?"""
         suspects, self._suspects = self._suspects, []
         for letter, result in suspects:
-            if not is_meant(letter, result.outcome):
+            if is_meant(letter, result.outcome):
+                letter.hold.decide(letter, result, in_trouble=bool(self.trouble))
+            else:
                 self._suspects.append((letter, result))
-                continue
-            letter.hold.decide(letter, result, in_trouble=bool(self.trouble))
 
     @property
     def is_resting(self) -> bool:
@@ -256,9 +259,8 @@ class Health:
             self.trouble, self._is_full = "", False
             return ""
         words, self.trouble, self._is_full = self.trouble, "", False
-        is_broken = len(self._breaks) >= TROUBLE
-        now = timezone.now()
-        self.state.report_trouble(words, now, set(self._breaks) if is_broken else ())
+        broken_by = set(self._breaks) if len(self._breaks) >= TROUBLE else ()
+        self.state.report_trouble(words, timezone.now(), broken_by)
         self._breaks.clear()
         self._complaints.clear()
         return words
@@ -284,9 +286,8 @@ class Health:
         if len(self._complaints) >= TROUBLE:
             self.trouble = result.text
         wait = self.domains.complained(letter.row.email)
-        if wait is None:
-            return Result(Outcome.LATER, result.code, result.text)
-        return Result(Outcome.SLOW, result.code, result.text, wait)
+        outcome = Outcome.LATER if wait is None else Outcome.SLOW
+        return Result(outcome, result.code, result.text, wait or 0.0)
 
     def _is_well(self) -> None:
         self._breaks.clear()

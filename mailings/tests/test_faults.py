@@ -87,6 +87,13 @@ class TestServerTakesNothing:
         assert set(ledger_of(due).values()) == {"planned"}
         assert "refused" in only_run(due).server_response
 
+    def test_a_server_that_is_silent_for_longer_than_a_turn(self, server, settings, due):
+        """By one connection it takes some time until that is known for trouble."""
+        settings.SMTP_CONNECTIONS, settings.SMTP_TIMEOUT = 1, 0.3
+        server.fail("mail", HANG)
+        assert "no answer in time" in dispatch.run_pass(seconds=0.4).trouble
+        assert MailServer.objects.get().trouble_since
+
     def test_no_worker_hammers_a_server_in_trouble(self, server, due):
         server.fail("connect", GOODBYE)
         dispatch.run_pass()

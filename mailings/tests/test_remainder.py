@@ -620,7 +620,24 @@ class TestButton:
         numbers = reports.mailing_statistics(mailing)
         assert (numbers["runs"], numbers["planned"], numbers["accepted"]) == (2, 13, 10)
 
-    def test_no_poll_looks_at_recipients(self, browser, owner, mailing):
+    def test_nor_where_nobody_wants_it(self, browser, owner, mailing):
+        """Two have unsubscribed since, the address of the third does not exist."""
+        lacking = Client.objects.filter(email__in=[address(n) for n in range(3)])
+        lacking.filter(email=address(0)).update(undeliverable_at=timezone.now())
+        urls = [
+            reverse("mailing:inspect", args=[mailing.pk]),
+            reverse("mailing:attempt", args=[root_of(mailing).pk]),
+        ]
+        for url in urls:
+            assert BUTTON in browser(owner).get(url).content.decode()
+        lacking.filter(undeliverable_at=None).update(unsubscribed_at=timezone.now())
+        for url in urls:
+            assert BUTTON not in browser(owner).get(url).content.decode()
+        # Newcomers can be sent it all the same.
+        assert "Send to those who came since" in browser(owner).get(urls[1]).content.decode()
+
+    def test_no_poll_of_a_long_run_looks_at_recipients(self, browser, owner, mailing, monkeypatch):
+        monkeypatch.setattr(remainder, "FEW", 5)
         reader = browser(owner)
         for name in ("runs", "state"):
             url = reverse(f"mailing:{name}", args=[mailing.pk])
