@@ -49,8 +49,11 @@ DELAY = os.environ.get("BENCH_DELAY", "0.05")
 LIMIT = float(os.environ.get("BENCH_LIMIT", "1200"))
 DOUBT = os.environ.get("BENCH_DOUBT", "resend")
 SEED = int(os.environ.get("BENCH_SEED", str(random.randrange(10**6))))
-# Shares of the commands, and of the letters, at which the mail server cuts.
+# Shares of the commands, and of the letters, at which the mail server cuts; with few letters
+# larger ones, so that each kind of cut happens.
+DENSE = max(1.0, min(10_000 / LETTERS, 5.0))
 CUTS = {"hello": 0.03, "mail": 0.001, "rcpt": 0.001, "data": 0.001, "dot": 0.001}
+CUTS = {stage: share * DENSE for stage, share in CUTS.items()}
 # Which process is killed, and how often in a hundred.
 VICTIMS = {"a worker": 75, "any process": 15, "the cluster": 10}
 RETRY_DELAYS = "1,1,2,2,4,4,8,8,15,15"
@@ -142,12 +145,19 @@ class FaultReport:
 
     def problems(self) -> list[str]:
         """Return what must not be, in words; empty if all is well."""
+        restarts, uncut = sum(self.restarts.values()), [s for s in CUTS if not self.cuts.get(s)]
+        wanted = 2 * RESTARTS if self.database == "postgres" else 0
+        # The mail server refuses nobody for good; `unknown` are doubts that are left.
+        refused = self.rejected + self.skipped + (self.unknown if DOUBT == "resend" else 0)
         return [
             words
             for words, is_bad in (
                 (self.gave_up, bool(self.gave_up)),
                 (f"{self.kills} of {KILLS} kills happened", self.kills < KILLS),
+                (f"{restarts} of {wanted} restarts happened", restarts < wanted),
+                (f"nothing was cut at {', '.join(uncut)}", bool(uncut)),
                 (f"{self.lost} letters are lost", self.lost > 0),
+                (f"{refused} were given up", refused > 0 and not self.gave_up),
                 (f"{self.beyond} arrived again after their reply was read", self.beyond > 0),
                 (
                     f"{self.doubled} arrived twice although letters in doubt are left",
@@ -157,6 +167,11 @@ class FaultReport:
                 (f"{self.strangers} arrived that nobody planned", self.strangers > 0),
                 ("the ledger does not add up", not self.adds_up),
                 (f"nothing arrived for {self.standstill:.1f} s", self.standstill >= STANDSTILL),
+                (
+                    f"closed {self.closed_after:.1f} s after the last letter",
+                    self.closed_after >= STANDSTILL,
+                ),
+                (f"{self.orphans} processes outlived their cluster", self.orphans > 0),
             )
             if is_bad
         ]

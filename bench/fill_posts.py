@@ -4,7 +4,7 @@
 
 adds as many posts to the blog in LANGUAGE_CODE, each with an image, an author, a category, tags and
 its place in the search index. The environment says which site (see `databases.environment`). Posts share the
-pictures of the example posts, so only these few are drawn.
+pictures of the example posts, so only these few are drawn, as workers do once a post is published.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from wagtail.search.backends import get_search_backend  # noqa: E402
 
 from blog.models import BlogIndexPage, BlogPage, PostTag  # noqa: E402
 from blog.snippets import Category  # noqa: E402
+from blog.tasks import make_pictures  # noqa: E402
 from home.examples.posts import make_posts  # noqa: E402
 
 CHUNK = 1000
@@ -109,6 +110,8 @@ def file_all(posts: list[BlogPage], examples: list[BlogPage]) -> None:
 
 def main() -> None:
     make_posts()
+    for post in BlogPage.objects.live():
+        make_pictures(post.pk)
     random.seed(1)  # The same blog in every run.
     language = settings.LANGUAGE_CODE
     add_posts(BlogIndexPage.objects.get(locale__language_code=language), int(sys.argv[1]))

@@ -20,7 +20,9 @@ from servers import Taken
 @pytest.fixture(autouse=True)
 def few_letters(monkeypatch) -> None:
     monkeypatch.setattr(faults, "LETTERS", 3)
-    monkeypatch.setattr(faults, "KILLS", 0)
+    for name in ("KILLS", "RESTARTS"):
+        monkeypatch.setattr(faults, name, 0)
+    monkeypatch.setattr(faults, "CUTS", {})
 
 
 def make_run(**fields) -> Run:
@@ -59,9 +61,27 @@ def test_a_letter_that_never_came_is_lost():
     assert judge(log_of(1, 3)) == ["1 letters are lost"]
 
 
-def test_whoever_was_skipped_is_not_lost():
+def test_whoever_was_skipped_is_not_lost_but_given_up():
     run = make_run(accepted=2, skipped=1, status="partial")
-    assert judge(log_of(1, 3), run=run, c2=("skipped", 0)) == []
+    assert judge(log_of(1, 3), run=run, c2=("skipped", 0)) == ["1 were given up"]
+
+
+def test_doubts_may_be_left_where_the_mailing_says_so(monkeypatch):
+    run = make_run(accepted=2, unknown=1, status="partial")
+    assert judge(log_of(1, 3), run=run, c2=("unknown", 1)) == ["1 were given up"]
+    monkeypatch.setattr(faults, "DOUBT", "leave")
+    assert judge(log_of(1, 3), run=run, c2=("unknown", 1)) == []
+
+
+def test_what_was_to_happen_must_have_happened(monkeypatch):
+    monkeypatch.setattr(faults, "RESTARTS", 1)
+    monkeypatch.setattr(faults, "CUTS", {"mail": 0.1, "dot": 0.1})
+    report = FaultReport("postgres", 1, restarts={"PostgreSQL": 1}, cuts={"mail": 2})
+    report.adds_up = True
+    words = ["1 of 2 restarts happened", "nothing was cut at dot"]
+    assert report.problems() == words
+    report.restarts["Redis"], report.cuts["dot"] = 1, 1
+    assert report.problems() == []
 
 
 def test_a_double_in_doubt_may_be():

@@ -852,7 +852,9 @@ class Attempt(models.Model):
 
         now = timezone.now()
         with transaction.atomic():
-            self.paused_at, self.paused_for, self.brake_released, self.breaks = None, "", True, 0
+            # Of such letters the next break is a try that is used up.
+            self.breaks = int(self.paused_for == reasons.BREAKS_CONNECTIONS)
+            self.paused_at, self.paused_for, self.brake_released = None, "", True
             self.save(update_fields=["paused_at", "paused_for", "brake_released", "breaks"])
             self.chunks.filter(due_at__gt=now).update(due_at=now)
             log(self.mailing, "mailings.go_on", user=by)

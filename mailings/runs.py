@@ -41,7 +41,7 @@ LAST_CHUNK_SIZE = 500  # of the last ones of a run: see part_of_row
 # planned. A step that took less time than this is followed by a larger one, one that took more
 # by a smaller one (seconds).
 FIRST_STEP, LEAST_STEP, LARGEST_STEP = 20_000, 1000, 200_000
-SHORT_STEP, LONG_STEP = 2.0, 5.0
+SHORT_STEP, LONG_STEP = 1.0, 2.5
 OPENING_LEASE = timedelta(seconds=20)  # between two steps; then another worker goes on
 WAITING = (Delivery.Status.PLANNED, Delivery.Status.DEFERRED)
 # Rows are saved a moment before their recipients are.

@@ -84,7 +84,7 @@ class Hold:
         self.reserved = 0  # letters that limits let out from `not_before` on
         self.not_before: datetime | None = None
         self.pause: tuple[str, str] | None = None  # reason and words for which the run is paused
-        self.refusals = self.accepted = self.refused_for_good = 0
+        self.refusals = self.accepted = 0
         self.has_accepted = chunk.attempt.accepted > 0  # the run, as far as we know
         self.last_refusal = Result(Outcome.REFUSED)
         # Its run may still be paused for the share of refusals among its first letters.
@@ -166,7 +166,8 @@ class Hold:
             return
         self.refusals += 1
         self.last_refusal = result
-        if result.outcome is Outcome.LOGIN or self.refusals >= REFUSALS:
+        is_certain = result.outcome is Outcome.LOGIN or result.enhanced == QUOTA
+        if is_certain or self.refusals >= REFUSALS:
             self.pause_for_refusal(result)
 
     def is_persons(self, letter: Letter, result: Result) -> bool:
@@ -180,12 +181,13 @@ class Hold:
         """Say what an answer comes to that may have been the server's trouble."""
         # At first it is held against nobody. But whom it meets also after somebody let the run go
         # on must not stand in the way of the others for ever.
-        is_try = self.chunk.attempt.brake_released and result.enhanced != QUOTA
+        run = self.chunk.attempt
         if result.outcome is Outcome.REFUSED:
-            is_try = is_try or self.is_persons(letter, result)
+            is_released = run.brake_released and result.enhanced != QUOTA
+            is_try = is_released or self.is_persons(letter, result)
         else:
             # It may be this very letter that breaks connections, for everybody.
-            is_try = is_try or letter.row.tries > 0
+            is_try = letter.row.tries > 0 or (run.brake_released and run.breaks > 0)
         is_nobodys = (in_trouble or self.pause) and not is_try
         outcome = Outcome.TROUBLE if is_nobodys else Outcome.LATER
         self.results.append((letter, Result(outcome, result.code, result.text)))
@@ -217,17 +219,15 @@ class Hold:
         """Pause the run where too many of its first letters are refused."""
         refusals = [r for r in results if r.outcome is Outcome.NEVER]
         # A refusal that is nobody's fault is tried again, but permanent it is all the same.
-        later = [r for r in results if r.outcome is Outcome.LATER and (r.code or 0) >= 500]
-        self.refused_for_good += len(later)
-        refusals += later
+        refusals += [r for r in results if r.outcome is Outcome.LATER and (r.code or 0) >= 500]
         final = sum(r.outcome in (Outcome.ACCEPTED, Outcome.NEVER) for r in results)
         decided = sums.accepted + sums.rejected
         is_early = decided - final < FIRST_LETTERS <= sums.planned
         self.is_young = self.is_young and decided < FIRST_LETTERS
-        refused = sums.rejected + self.refused_for_good
-        is_bad = refused > MOST_REFUSED * max(decided, FIRST_LETTERS)
-        if refusals and is_early and is_bad and not self.chunk.attempt.brake_released:
-            self.pause = (reasons.TOO_MANY_REFUSED, refusals[-1].text)
+        if refusals and is_early and not self.chunk.attempt.brake_released:
+            refused = sums.rejected + ledger.count_refused_for_now(self.chunk.attempt)
+            if refused > MOST_REFUSED * max(decided, FIRST_LETTERS):
+                self.pause = (reasons.TOO_MANY_REFUSED, refusals[-1].text)
 
 
 class Rota:

@@ -270,6 +270,11 @@ def _next_state(chunk: Chunk, row: Claimed, result: Result) -> tuple[Delivery.St
     return Status.DEFERRED, 0 if result.text == reasons.WORKER_DIED else delays[row.tries]
 
 
+def count_refused_for_now(attempt: Attempt) -> int:
+    """Return how many permanent refusals of a run are to be tried again all the same."""
+    return attempt.deliveries.filter(status=Status.DEFERRED, code__gte=500).count()
+
+
 def settle_dead_worker(chunk: Chunk, now: datetime) -> None:
     """Bring the rows that a dead holder had claimed into order, with the help of its journal."""
     if not chunk.claimed_to:

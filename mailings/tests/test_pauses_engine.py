@@ -11,7 +11,7 @@ from accounts.models import User
 from conftest import make_message
 from mailings import reasons, runs
 from mailings.delivery import dispatch
-from mailings.models import Attempt, Client, Mailing, MailServer
+from mailings.models import Attempt, Client, Delivery, Mailing, MailServer
 from mailings.tests.conftest import ledger_of, let_time_pass, make_due, only_run
 from mailings.tests.servers import CLOSE, LATER, NEVER
 from mailings.tests.test_faults import assert_adds_up
@@ -136,6 +136,19 @@ class TestManyRefused:
         assert (run.paused_for, run.rejected) == (reasons.TOO_MANY_REFUSED, 11)
         assert run.accepted + run.rejected == 200
 
+    def test_those_that_another_worker_met_count(self, server, owner):
+        """Refused for policy they are tried again, but permanent that is all the same."""
+        due = make_big(owner, 600)
+        runs.open_due(timezone.now())
+        first = list(only_run(due).deliveries.order_by("pk").values_list("pk", flat=True)[:8])
+        met = {"status": "deferred", "code": 550, "response": POLICY.decode(), "tries": 1}
+        later = timezone.now() + timedelta(hours=1)
+        Delivery.objects.filter(pk__in=first).update(**met, next_try_at=later)
+        refuse(server, 20, 60, 100)
+        dispatch.run_pass()
+        run = only_run(due)
+        assert (run.paused_for, run.rejected) == (reasons.TOO_MANY_REFUSED, 3)
+
     def test_ten_of_the_first_and_many_later_are_not(self, server, owner):
         refuse(server, *range(10), *range(200, 230))
         due = make_big(owner, 600)
@@ -234,6 +247,16 @@ class TestServerRefusesUs:
         assert 1 <= pauses <= 2
         assert_adds_up(run)
         assert (run.status, run.accepted, run.rejected) == ("partial", 17, 3)
+
+    def test_a_quota_pauses_at_once(self, server, owner):
+        """Whatever was taken before: whoever comes next meets it as well."""
+        due = make_due(owner, 20)
+        server.fail("rcpt", QUOTA, to="c10@example.com")
+        dispatch.run_pass()
+        run = only_run(due)
+        assert (run.paused_for, run.status) == (reasons.QUOTA_REFUSED, Attempt.Status.RUNNING)
+        assert run.accepted > 0
+        assert not run.deliveries.filter(email="c10@example.com", tries__gt=0).exists()
 
     def test_a_quota_pauses_also_those_who_are_tried_again(self, server, owner, settings):
         """They were put off for another reason: nobody was refused before."""
