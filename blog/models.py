@@ -410,6 +410,7 @@ class BlogPage(PublicPageMixin, Page):
         blank=True,
         on_delete=models.SET_NULL,
         related_name="posts",
+        db_index=False,  # There is `posts_by_author`.
         verbose_name=_("author"),
     )
     categories = ParentalManyToManyField(
@@ -464,6 +465,8 @@ class BlogPage(PublicPageMixin, Page):
         indexes = [
             # Lists: newest first.
             models.Index(fields=["-published_on", "-page_ptr"], name="newest_posts"),
+            # Lists of authors: how many posts there are, without the long rows of posts.
+            models.Index(fields=["author", "page_ptr"], name="posts_by_author"),
             # Home page: a few posts from a random place on.
             models.Index(fields=["shuffle"], name="shuffled_posts"),
         ]
