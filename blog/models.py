@@ -69,6 +69,14 @@ def count_rows(rows: models.QuerySet, of: str) -> Combinable:
     return Coalesce(Subquery(counted), 0)
 
 
+def some_row(rows: models.QuerySet) -> Combinable:
+    """Return, within a query, the key of any of these rows, to ask whether there is one.
+
+    The database stops at the first. For Exists() PostgreSQL may go through all posts.
+    """
+    return Subquery(rows.order_by().values("pk")[:1])
+
+
 class CounterField(models.PositiveIntegerField):
     """A number that only `update()` moves.
 
@@ -207,8 +215,9 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
 
     def get_categories(self) -> models.QuerySet[Category]:
         """Return the categories that have something to read."""
-        posts = BlogPage.objects.live().open_to_all().filter(categories=OuterRef("pk")).order_by()
-        return Category.objects.filter(Exists(posts), locale=self.locale_id)
+        posts = BlogPage.objects.live().open_to_all().filter(categories=OuterRef("pk"))
+        here = Category.objects.filter(locale=self.locale_id)
+        return here.alias(post=some_row(posts)).filter(post__isnull=False)
 
     def describe_list(self, kind: str, thing: Any) -> dict[str, Any]:
         """Return what the head of a list says of it, instead of what it says of the whole blog."""
@@ -252,19 +261,28 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
         things = model.objects.filter(translation_key__in=here.values("translation_key"))
         if model is Author:
             # Without any posts an author has no list.
-            posts = BlogPage.objects.published().filter(
-                locale=OuterRef("locale"), author__translation_key=OuterRef("translation_key")
-            )
-            things = things.select_related("photo").annotate(has_list=Exists(posts))
+            things = things.select_related("photo").annotate(some_post=self.find_post_by_author())
         things = {thing.locale_id: thing for thing in things}
         found = things.get(self.locale_id)
         if found:
             found.listed = {
                 locale: thing
                 for locale, thing in things.items()
-                if getattr(thing, "has_list", True)
+                if getattr(thing, "some_post", True)
             }
         return found
+
+    @staticmethod
+    def find_post_by_author() -> Combinable:
+        """Return, within a query of authors, some post of each in the language of its row.
+
+        A post may name the same author as written down in another language. It is looked for last:
+        there may be many posts in that language, to look through for one in this.
+        """
+        posts = BlogPage.objects.live().open_to_all().filter(locale=OuterRef("locale"))
+        own = posts.filter(author=OuterRef("pk"))
+        others = posts.filter(author__translation_key=OuterRef("translation_key"))
+        return Coalesce(some_row(own), some_row(others))
 
     def find_filed_or_404(self, model: type[Filed], slug: str) -> Filed:
         found = self.find_filed(model, slug)
@@ -392,6 +410,7 @@ class BlogPage(PublicPageMixin, Page):
         blank=True,
         on_delete=models.SET_NULL,
         related_name="posts",
+        db_index=False,  # There is `posts_by_author`.
         verbose_name=_("author"),
     )
     categories = ParentalManyToManyField(
@@ -413,6 +432,8 @@ class BlogPage(PublicPageMixin, Page):
     subpage_types: list[str] = []
     exclude_fields_in_copy = ["view_count", "shuffle"]
     template = "blog/post.html"
+    # What a search gives the posts that it found (search.py); cards ask each post for them.
+    marked_title = excerpt = ""
     content_panels = [
         *Page.content_panels,
         "lead",
@@ -444,6 +465,8 @@ class BlogPage(PublicPageMixin, Page):
         indexes = [
             # Lists: newest first.
             models.Index(fields=["-published_on", "-page_ptr"], name="newest_posts"),
+            # Lists of authors: how many posts there are, without the long rows of posts.
+            models.Index(fields=["author", "page_ptr"], name="posts_by_author"),
             # Home page: a few posts from a random place on.
             models.Index(fields=["shuffle"], name="shuffled_posts"),
         ]

@@ -6,6 +6,7 @@ import json
 import re
 
 import pytest
+from django.template import Context, Template
 from django.utils.module_loading import import_string
 from wagtail.images.models import Image, Rendition
 
@@ -45,6 +46,17 @@ def test_every_picture_has_two_formats_sizes_and_its_shape(browser, post, page, 
         assert re.search(r'\bwidth="\d+"', picture)
         assert re.search(r'\bheight="\d+"', picture)
         assert re.search(r'\balt="', picture)
+
+
+def test_tag_shows_what_that_of_wagtail_shows(post):
+    """Also the second time, and of another picture."""
+    tag = '{% picture image format-{avif,webp} fill-{112x112,224x224} sizes="7rem" alt="" %}'
+    ours = Template("{% load site %}" + tag)
+    other = Image.objects.create(title="Wood", file=draw_picture(2, "wood.jpg"))
+    for image in (post.image, other, post.image, None):
+        wagtails = Template("{% load wagtailimages_tags %}" + tag)
+        context = Context({"image": image})
+        assert ours.render(context) == wagtails.render(context)
 
 
 def test_first_picture_comes_at_once_and_others_when_they_are_near(browser, post):

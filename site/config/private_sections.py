@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Container
 from contextvars import ContextVar
+from functools import cache
 from typing import Any
 
 from django.db.models import (
@@ -107,15 +108,18 @@ def ends_of_steps(path: str) -> range:
 # --- For few pages ----------------------------------------------------------------------------
 
 
-def restrictions() -> QuerySet[PageViewRestriction]:
-    """Return, to be used within a query of pages, what keeps each of them from strangers.
+@cache
+def is_private() -> Exists:
+    """Return, to be used within a query of pages, whether each of them is kept from strangers.
 
     It sees the moment in which the pages are read, and looks at each page: for few of them.
     An alias is as private as what it repeats. The page of a restriction is no join: SQLite would
-    begin with that, at every page anew.
+    begin with that, at every page anew. Put together once: each page asks several times.
     """
     path = ExpressionWrapper(OuterRef("path"), output_field=CharField())
     private = Subquery(Page.objects.filter(pk=OuterRef("page")).order_by().values("path")[:1])
     source = ExpressionWrapper(OuterRef("alias_of__path"), output_field=CharField())
     rows = PageViewRestriction.objects.alias(path=path, source=source, private=private)
-    return rows.filter(Q(path__startswith=F("private")) | Q(source__startswith=F("private")))
+    return Exists(
+        rows.filter(Q(path__startswith=F("private")) | Q(source__startswith=F("private")))
+    )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Exists, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.templatetags.static import static
 from django.utils.functional import cached_property
@@ -29,7 +30,14 @@ class PublicPageQuerySet(PageQuerySet):
 
         What was found before, page by page or by a key, may have become private meanwhile.
         """
-        return self.live().filter(~Exists(private_sections.restrictions()))
+        return self.live().filter(~private_sections.is_private())
+
+
+@cache
+def pages_to_serve(model: type[Page]) -> PageQuerySet:
+    """Put a query together, to be copied: that takes longer than the database takes to answer it."""
+    pages = model.objects.select_related("locale")
+    return pages.annotate(is_private=private_sections.is_private())
 
 
 class PublicPageMixin(CachedPageMixin):
@@ -74,8 +82,7 @@ class PublicPageMixin(CachedPageMixin):
     @classmethod
     def to_serve(cls) -> PageQuerySet:
         """Load with a page what is always shown of it."""
-        pages = cls.objects.select_related("locale")
-        return pages.annotate(is_private=Exists(private_sections.restrictions()))
+        return pages_to_serve(cls).all()
 
     def get_view_restrictions(self) -> QuerySet[PageViewRestriction]:
         if any(page.alias_of_id for page in self.trail):

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.core.paginator import InvalidPage, Paginator
-from django.db.models import Exists, QuerySet
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
@@ -16,7 +16,7 @@ from wagtail.models import Page, Site
 from config import site_roots
 from config.addresses import absolute
 from config.page_cache import keep
-from config.private_sections import open_to_all, restrictions
+from config.private_sections import is_private, open_to_all
 
 # Kept from search engines: what is somebody's own, and pages made of what was typed.
 CLOSED = ["/admin/", "/dashboard/", "/u/", "/i18n/", "/blog/search/", "/*/blog/search/"]
@@ -61,7 +61,7 @@ def describe_part(
     keys = [page.translation_key for page in part]
     pages = all_pages.filter(translation_key__in=keys).select_related("locale")
     languages: dict[Any, dict[str, str]] = defaultdict(dict)
-    shown = {page.pk: page for page in pages.filter(~Exists(restrictions()))}
+    shown = {page.pk: page for page in pages.filter(~is_private())}
     for page in shown.values():
         code = page.locale.language_code
         languages[page.translation_key][code] = absolute(page.get_url(request))

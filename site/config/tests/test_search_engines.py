@@ -122,6 +122,11 @@ class TestLists:
         assert names == alternates(browser().get("/ru/blog/author/anna/").text)
         assert names["ru"] == "/ru/blog/author/anna/"
 
+    def test_post_may_name_the_author_as_written_down_in_another_language(self, browser):
+        make_post("Три", "ru", slug="tri", author=Author.objects.get(name="Anna"))
+        names = alternates(browser().get("/blog/author/anna/").text)
+        assert names["ru"] == "/ru/blog/author/anna/"
+
     @pytest.mark.parametrize("address", ["/blog/", "/blog/category/advice/"])
     def test_later_pages_name_none_in_other_languages(self, browser, address):
         """The same page there holds other posts."""
