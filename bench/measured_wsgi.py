@@ -25,14 +25,11 @@ class Count:
 
 
 def forget_all() -> None:
-    """Forget all pages; where sites lie is known on a site that has answered before."""
-    # Models can be imported once the application is there.
-    from config.generations import get_generation
-    from wagtail.models import Site
+    """Forget all pages; with another generation where sites lie is asked anew, by one query."""
+    from config.generations import get_generation  # It needs the application.
 
     cache.clear()
     get_generation().change()
-    Site.get_site_root_paths()
 
 
 def application(environ: dict[str, Any], start_response: Callable) -> Iterable[bytes]:

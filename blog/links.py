@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
+from config.private_sections import has_address
 from django.utils.html import escape
 from django.utils.translation import get_language
 from wagtail.blocks import StreamValue
@@ -50,7 +51,8 @@ def links_at_once(body: StreamValue) -> Iterator[None]:
         "page": find_addresses(ids["page"], pages),
         "document": find_documents(ids["document"]),
     }
-    token = _known.set(Known(pages, addresses))
+    shown = {pk: page for pk, page in pages.items() if page.has_address}
+    token = _known.set(Known(shown, addresses))
     try:
         yield
     finally:
@@ -70,7 +72,7 @@ def find_ids(body: StreamValue) -> dict[str, set[str]]:
 
 
 def pages_known(ids: Collection[str]) -> dict[str, Page] | None:
-    """Return the pages with these keys that there are, if all are known, else None."""
+    """Return the pages with these keys that one can be led to, if all are known, else None."""
     known = _known.get() or NOTHING
     if not known.addresses.get("page", {}).keys() >= set(ids):
         return None
@@ -92,19 +94,23 @@ def load_pages(ids: Collection[str]) -> dict[str, Page]:
         return {}
     keys = Page.objects.filter(pk__in=ids).order_by().values("translation_key")
     pages = Page.objects.filter(translation_key__in=keys).select_related("locale")
+    pages = pages.annotate(has_address=has_address())
     return {str(page.pk): page for page in pages}
 
 
 def find_addresses(ids: Collection[str], pages: dict[str, Page]) -> Addresses:
-    """Return the addresses of pages, or of their translations into the language of the text."""
+    """Return the addresses of pages, or of their translations into the language of the text.
+
+    What is not published has none.
+    """
     language = get_language()
     here = {
         page.translation_key: page
         for page in pages.values()
-        if page.live and page.locale.language_code == language
+        if page.locale.language_code == language and page.has_address
     }
-    found = [(pk, pages[pk]) for pk in ids if pk in pages]
-    known = {pk: here.get(page.translation_key, page).url for pk, page in found}
+    found = {pk: here.get(pages[pk].translation_key, pages[pk]) for pk in ids if pk in pages}
+    known = {pk: page.url for pk, page in found.items() if page.has_address}
     return {**dict.fromkeys(ids), **known}
 
 
@@ -121,7 +127,10 @@ FIND = {"page": find_pages, "document": find_documents}
 
 
 def open_links(kind: str, attrs_list: list[dict[str, Any]]) -> list[str]:
-    """Return the first tags of links; what is gone, or has no address, is led to by none."""
+    """Return the first tags of links; what is gone, or has no address, is led to by none.
+
+    Wagtail would lead to drafts too, and strangers to an error.
+    """
     ids = {attrs["id"] for attrs in attrs_list if attrs.get("id", "").isdecimal()}
     known = (_known.get() or NOTHING).addresses.get(kind, {})
     addresses = known if known.keys() >= ids else FIND[kind](ids)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+from config.generations import get_generation
 from config.tests.test_language import make_translated_post
+from django.urls import reverse
 from wagtail.documents.models import Document
 
 from blog.models import BlogPage
@@ -47,6 +49,44 @@ def test_they_lead_to_documents(browser):
 @pytest.mark.parametrize("kind", ["page", "document"])
 def test_what_is_gone_is_led_to_by_none(browser, kind):
     assert "Read <a>this</a>." in show(browser, "en", link(kind, 999_999))
+
+
+def test_what_is_not_published_is_led_to_by_none(browser):
+    """Of a link to a page that would answer 404, strangers get the words alone."""
+    draft, english = make_post("Draft"), make_post("English")
+    russian = make_post("Кофе", "ru", slug="kofe")
+    translated, _russian = make_translated_post()
+    links = [link("page", page.pk) for page in (draft, russian, english, translated)]
+    draft.unpublish()
+    HomePage.objects.get(locale__language_code="ru").unpublish()
+    html = show(browser, "en", *links)
+    assert html.count("Read <a>this</a>.") == 2
+    for page in (english, translated):
+        assert f'<a href="{page.url}">this' in html
+
+
+def test_link_to_a_draft_leads_to_its_translation(browser):
+    english, russian = make_translated_post()
+    english.unpublish()
+    assert f'<a href="{russian.url}">this' in show(browser, "ru", link("page", english.pk))
+
+
+def test_links_come_back_with_the_page(browser):
+    draft = make_post("Draft")
+    draft.unpublish()
+    assert "Read <a>this</a>." in show(browser, "en", link("page", draft.pk))
+    draft.save_revision().publish()
+    get_generation().change()  # No finished page is good any more.
+    assert f'<a href="{draft.url}">this' in browser().get("/blog/links/").text
+
+
+def test_calls_to_action_lead_to_no_draft(browser):
+    draft = make_post("Draft")
+    draft.unpublish()
+    call = {"title": "Try it", "text": "", "button": "Go", "target": "page", "address": ""}
+    body = json.dumps([{"type": "call", "value": {**call, "page": draft.pk}}])
+    html = browser().get(make_post("Calls", slug="calls", body=body).url).text
+    assert f'href="{reverse("account_signup")}">Go</a>' in html
 
 
 def test_calls_to_action_lead_to_pages(browser):

@@ -28,6 +28,7 @@ from wagtail.views import serve
 
 from config import site_roots
 from config.addresses import DOORS, INTERFACE, first_part
+from config.private_sections import open_to_all
 
 ROUTE = "_wagtail_route_for_request"  # where Wagtail looks for a page that is found already
 
@@ -212,7 +213,8 @@ def find_translation(route: Any, language: str) -> str:
     if address:
         return address
     for above in page.get_ancestors().order_by("-depth"):
-        translated = above.get_translations().live().filter(locale__language_code=language).first()
+        translations = above.get_translations().live().filter(locale__language_code=language)
+        translated = open_to_all(translations).first()
         if translated:
             return translated.url
     return "/"

@@ -1,4 +1,7 @@
-"""What is kept from strangers: pages in private sections, and what repeats such pages."""
+"""What is kept from strangers: pages in private sections, and what repeats such pages.
+
+What lies under a home page that is not public is kept from them too (language.py): it has no address.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from functools import cache
 from typing import Any
 
 from django.db.models import (
+    BooleanField,
     CharField,
     Exists,
     ExpressionWrapper,
@@ -19,12 +23,16 @@ from django.db.models import (
     Subquery,
     Value,
 )
+from django.db.models.expressions import Combinable
 from django.db.models.functions import Left
 from django.db.models.lookups import In
 from django.http import HttpRequest, HttpResponse
-from wagtail.models import Page, PageViewRestriction
+from wagtail.models import Page, PageViewRestriction, Site
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
+
+# What stands for the source of a home page that is not public: no path of a page.
+HIDDEN = "-"
 
 # What the request that is answered has asked already: nothing, or one set of paths.
 _asked: ContextVar[list[frozenset[str]] | None] = ContextVar("asked", default=None)
@@ -63,7 +71,7 @@ def open_to_all(pages: QuerySet[Page]) -> Any:
 
 
 def private_sections() -> frozenset[str]:
-    """Return the paths of the pages that are private with all that lies beneath them."""
+    """Return the paths of the pages that strangers see neither, nor what lies beneath them."""
     asked = _asked.get()
     if asked is None:
         return read_sections()
@@ -73,27 +81,42 @@ def private_sections() -> frozenset[str]:
 
 
 def read_sections() -> frozenset[str]:
-    """Begin with the pages that have a restriction, and go on with what repeats private ones."""
+    """Begin with the pages that have a restriction, and go on with what repeats private ones.
+
+    What repeats a page under a hidden home page is open where it lies.
+    """
     rows = list(find_rows())
     private = {path for path, source in rows if not source}
-    aliases = {path: source for path, source in rows if source}
+    hidden = {path for path, source in rows if source == HIDDEN}
+    aliases = {path: source for path, source in rows if source not in {"", HIDDEN}}
     found = private
     while found:
         found = {path for path, source in aliases.items() if lies_in(source, private)} - private
         private = private | found
-    return frozenset(private)
+    return frozenset(private | hidden)
 
 
 def find_rows() -> QuerySet:
-    """Return, by one query, the path of each page with a restriction, and that of each alias
-    with the path of what it repeats; of aliases only where there is a restriction at all.
+    """Return, by one query, the path of each page with a restriction, that of each hidden home
+    page, and that of each alias with the path of what it repeats; of aliases only where there is
+    a restriction at all.
     """
     restricted = PageViewRestriction.objects.values_list(
         "page__path", Value("", output_field=CharField())
     )
+    hidden = hidden_homes().values_list("path", Value(HIDDEN, output_field=CharField()))
     are_some = Exists(PageViewRestriction.objects.all())
     aliases = Page.objects.filter(are_some, alias_of__isnull=False).order_by()
-    return restricted.union(aliases.values_list("path", "alias_of__path"), all=True)
+    return restricted.union(hidden, aliases.values_list("path", "alias_of__path"), all=True)
+
+
+def hidden_homes() -> QuerySet[Page]:
+    """Return the home pages that are not public, but for that of a site itself: where that is
+    hidden, what lies beneath it answers nevertheless.
+    """
+    sites = Site.objects.order_by()
+    homes = Page.objects.filter(translation_key__in=sites.values("root_page__translation_key"))
+    return homes.filter(live=False).exclude(pk__in=sites.values("root_page")).order_by()
 
 
 def lies_in(path: str, sections: Container[str]) -> bool:
@@ -123,3 +146,10 @@ def is_private() -> Exists:
     return Exists(
         rows.filter(Q(path__startswith=F("private")) | Q(source__startswith=F("private")))
     )
+
+
+def has_address() -> Combinable:
+    """Return, to be used within a query of pages, whether the address of each leads anywhere."""
+    path = ExpressionWrapper(OuterRef("path"), output_field=CharField())
+    above = hidden_homes().alias(below=path).filter(below__startswith=F("path"))
+    return ExpressionWrapper(Q(live=True) & ~Exists(above), output_field=BooleanField())

@@ -152,8 +152,14 @@ class TestStrangers:
         settings.ALLOWED_HOSTS = ["testserver", "other.example"]
         make_post()
         browser().get("/blog/", headers={"Host": "testserver"})
-        assert browser().get("/blog/", headers={"Host": "evil.example"}).status_code == 400
-        assert browser().get("/blog/", headers={"Host": host}).status_code == 200
+        kept = set(page_cache.store.pages)
+        refused = browser().get("/blog/", headers={"Host": "evil.example"})
+        assert refused.status_code == 400
+        assert "evil.example" not in refused.text
+        assert set(page_cache.store.pages) == kept
+        response = browser().get("/blog/", headers={"Host": host})
+        assert response.status_code == 200
+        assert "evil.example" not in response.text
 
     def test_each_page_number_has_its_own(self, browser, monkeypatch):
         monkeypatch.setattr("blog.models.BlogIndexPage.posts_per_page", 1)

@@ -12,6 +12,7 @@ from blog.paging import PostsByKey
 from blog.tests.posts import get_blog, make_post
 from blog.tests.test_filing import file_post, make_author, make_category
 from config import generations, private_sections
+from home.models import HomePage
 
 pytestmark = pytest.mark.django_db
 
@@ -122,6 +123,66 @@ def test_private_blog_is_no_translation(browser):
     assert "/ru/blog/" not in browser().get("/blog/").text
     assert "/ru/blog/chai/" not in browser().get("/ru/").text
     assert "/ru/blog/" not in browser().get("/sitemap.xml").text
+
+
+class TestHiddenHome:
+    """Under the prefix of a language whose home page is not public there is nothing (language.py)."""
+
+    NAMING = ["/", "/blog/", "/blog/category/advice/", "/blog/tea/", "/sitemap.xml"]
+
+    @pytest.fixture
+    def english(self) -> BlogPage:
+        """Return a post with a translation that is filed as it is."""
+        advice = make_category()
+        advice.copy_for_translation(get_blog("ru").locale).save()
+        english = file_post("Tea", categories=[advice])
+        russian = english.copy_for_translation(get_blog("ru").locale)
+        russian.slug = "chai"
+        russian.save_revision().publish()
+        return english
+
+    @staticmethod
+    def hide(language: str) -> None:
+        HomePage.objects.get(locale__language_code=language).unpublish()
+
+    @pytest.mark.parametrize("address", NAMING)
+    def test_what_lies_beneath_is_named_nowhere(self, english, browser, address):
+        assert "/ru/" in browser().get(address).text
+        self.hide("ru")
+        generations.get_generation().change()  # No finished page is good any more.
+        assert "/ru/" not in browser().get(address).text
+
+    def test_no_post_beneath_another_one_lies_there(self, english, browser):
+        russian = english.get_translations().get()
+        chosen = make_post("Chosen", slug="chosen")
+        chosen.chosen_posts.create(post=russian)
+        chosen.save_revision().publish()
+        assert "/ru/blog/chai/" in browser().get("/blog/chosen/").text
+        self.hide("ru")
+        generations.get_generation().change()  # No finished page is good any more.
+        assert "/ru/blog/chai/" not in browser().get("/blog/chosen/").text
+
+    def test_switch_does_not_lead_there(self, english, browser):
+        self.hide("ru")
+        for address in ("/blog/tea/", "/blog/category/advice/"):
+            form = {"language": "ru", "next": address}
+            assert browser().post("/i18n/setlang/", form)["Location"] == "/"
+
+    def test_what_repeats_such_a_page_is_open(self, english, browser):
+        make_post("Other", slug="other").create_alias(update_slug="closed")
+        close(BlogPage.objects.get(slug="other"))
+        english.get_translations().get().create_alias(parent=get_blog(), update_slug="repeated")
+        self.hide("ru")
+        listed = browser().get("/sitemap.xml").text
+        assert "/blog/repeated/" in listed
+        assert "/blog/closed/" not in listed
+
+    def test_home_of_the_site_hides_nothing(self, english, browser):
+        """Without it the blog answers nevertheless."""
+        self.hide("en")
+        assert browser().get("/blog/tea/").status_code == 200
+        assert "/blog/tea/" in browser().get("/blog/").text
+        assert "/blog/tea/" in browser().get("/sitemap.xml").text
 
 
 def test_each_request_asks_once_unless_it_changes_something(rf, django_assert_num_queries):
