@@ -647,7 +647,7 @@ class AttemptQuerySet(models.QuerySet):
     def with_free_chunk(self, now: datetime) -> AttemptQuerySet:
         """Return runs that a worker could work on, in the order in which they have their turn.
 
-        Companies share the workers: first comes whose letters are in the fewest hands, then who
+        Companies share the workers: first comes who has the fewest chunks in hands, then who
         has waited longest since its last letter.
         """
         owner = "mailing__owner"
@@ -742,12 +742,13 @@ class Attempt(models.Model):
     unknown = models.PositiveIntegerField(_("unknown"), default=0)
     # Of the accepted ones: those that may have arrived more than once (see Delivery.doubts).
     doubtful = models.PositiveIntegerField(_("may have arrived twice"), default=0, db_default=0)
-    # Paused by the engine: the mail server refuses too much of it. A reason of ours (reasons.py).
+    # Paused by the engine, for a reason of ours (the end of reasons.py).
     paused_at = models.DateTimeField(_("paused"), null=True, blank=True)
     paused_for = models.CharField(_("reason"), max_length=500, blank=True)
     # How often its letters put the mail server out of order, since one of them was taken.
     breaks = models.PositiveSmallIntegerField(default=0, db_default=0)
-    # Somebody let it go on although many were refused: not paused again for that.
+    # Not paused for many refusals: somebody let it go on in spite of them, or it completes a run
+    # most of whose recipients were refused before.
     brake_released = models.BooleanField(default=False)
     # A large run is planned in steps (runs.py), and sent meanwhile: up to this client. Whoever is
     # at it has so long for the next step; both are empty when everybody is planned.
@@ -883,7 +884,7 @@ class Delivery(models.Model):
 
     # The unique pair is the index by attempt as well. The database is not asked a million times
     # whether the run and its clients exist, which took more time than writing the rows: the run
-    # is written in the same transaction, and a client deleted in that very moment leaves a key of
+    # cannot be deleted while rows are added (runs.Opening), and a client deleted then leaves a key of
     # nobody behind, which is treated as no client (numbers are not given away twice).
     attempt = models.ForeignKey(
         Attempt,
@@ -944,7 +945,7 @@ class ChunkQuerySet(models.QuerySet):
 
 
 class Chunk(models.Model):
-    """Some hundred neighbouring deliveries of a run: what one worker takes at a time.
+    """Neighbouring deliveries of a run, up to 2,000: what one worker takes at a time.
 
     `due_at` says when there is something to do in it, None when all its rows are final. A
     worker holds it while `leased_until` lies ahead; a dead worker's lease simply runs out.
@@ -1193,7 +1194,10 @@ class Host(models.Model):
 
 
 class Counter(models.Model):
-    """A number that only grows, added up over all workers (see metrics.py)."""
+    """A number added up over all workers (see metrics.py).
+
+    Those of metrics only grow. Housekeeping keeps moments here, and its lease, which do not.
+    """
 
     name = models.CharField(max_length=200, unique=True)
     value = models.FloatField(default=0)

@@ -24,7 +24,7 @@ OVERTIME = 1.0  # seconds after a turn in which letters that wait still go out
 MOST_WAIT = 1.0  # for a place under a limit; the chunk goes back rather than wait longer
 CHUNK_TURN = 2.0  # seconds after which a chunk goes back, so that other runs have their turn
 BATCH = 500  # rows that are claimed, and results that are written, at a time
-# So many refusals for policy or quota, without an accepted letter between them, pause the run.
+# So many refusals for policy in a row pause a run, and one does before any letter of it was taken.
 REFUSALS = 3
 QUOTA = "5.4.5"  # congestion (RFC 3463 3.5): so servers call a sending limit that is reached
 # And so does a share of refused addresses among a run's first letters. So many go out at a time

@@ -25,8 +25,8 @@ from mailings.runs import rows_in, to_column
 LEASE = timedelta(seconds=20)
 ASIDE_TIME = timedelta(seconds=60)  # before a chunk that met an error of ours is tried again
 Status = Delivery.Status
-# Nothing was tried: the row stays as it was.
-NOT_BEGUN = (Outcome.TROUBLE, Outcome.FULL, Outcome.LOGIN, Outcome.RETURNED)
+# Held against nobody: the row stays as it was.
+NOT_COUNTED = (Outcome.TROUBLE, Outcome.FULL, Outcome.LOGIN, Outcome.RETURNED)
 
 
 class Claimed(NamedTuple):
@@ -209,7 +209,7 @@ class Sums(NamedTuple):
 
 def record(chunk: Chunk, results: list[tuple[Claimed, Result]], now: datetime) -> Sums:
     """Write results and add them to the run's sums, in one transaction; return the new sums."""
-    tried = [pair for pair in results if pair[1].outcome not in NOT_BEGUN]
+    tried = [pair for pair in results if pair[1].outcome not in NOT_COUNTED]
     said = [r.text for _row, r in results if r.outcome is not Outcome.ACCEPTED]
     bad_words = [text for text in said if text not in ("", reasons.DOMAIN_SLOW)]
     words = bad_words[-1:] or [result.text for _row, result in results[:1]] or [""]

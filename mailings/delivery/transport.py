@@ -37,7 +37,7 @@ class Outcome(Enum):
     LATER = "not now: the same person is tried again"
     NEVER = "never: the server refuses this person"
     SLOW = "the recipient's mail system asks for fewer letters; nothing is held against anybody"
-    UNSENT = "the connection broke before the letter was handed over"
+    UNSENT = "not taken, and the connection is given up: it broke, or the server makes no sense"
     DOUBT = "the connection broke after it was handed over, before the answer"
     REFUSED = "not this letter: policy or quota; not the person's fault"
     LOGIN = "the server does not let us in, or no longer; not the person's fault"
@@ -73,8 +73,8 @@ RULES: tuple[tuple[tuple[str, ...], str, str, Outcome], ...] = (
     # RFC 5321 4.2.3: the server does not follow our commands, or fails by itself; that says
     # nothing of the person. One such reply is tried later, several in a row are trouble.
     (LETTER, r"50[0234]", r".*", Outcome.UNSENT),
-    # Security or policy (RFC 3463 3.8), a sending limit (5.4.5), a full system (5.3): several in
-    # a row mean that the server does not want this mailing, a single one is tried later.
+    # Security or policy (RFC 3463 3.8), a sending limit (5.4.5), a full system (5.3): it may be
+    # that the server does not want this mailing; Hold.refused counts, and knows whom it met before.
     (LETTER, r"5..", r"5\.(7\.|4\.5|3\.)", Outcome.REFUSED),
     (LETTER, r"4..", r".*", Outcome.LATER),
     (LETTER, r"5..", r".*", Outcome.NEVER),
