@@ -125,8 +125,8 @@ def ask(server: WebServer, page: str, path: str, kind: str) -> Rate:
     status, _headers, body = server.get(path)
     if status != 200:
         raise RuntimeError(f"{path} answers {status}")
-    for _ in range(2 * WORKERS):
-        server.get(path)  # Each process has its own memory.
+    for _ in range(2 * WARM_UP):
+        server.get(path)  # Each process has its own memory, and home is kept in several variants.
     before = cpu_seconds(server.pids())
     own = resource.getrusage(resource.RUSAGE_CHILDREN)
     command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "--latency", server.url + path]
