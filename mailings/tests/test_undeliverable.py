@@ -76,7 +76,6 @@ class TestWhoIsMarked:
             "550 5.7.26 Unauthenticated",
             "552 5.2.2 Mailbox full for ever",
             "550 5.2.1 Mailbox disabled",
-            "550 5.4.5 Daily sending quota exceeded",
             "550 5.4.1 Recipient address rejected: access denied",
             "550 5.1.0 Address rejected",
             "550 5.1.8 Bad sender",
@@ -92,13 +91,25 @@ class TestWhoIsMarked:
         ],
     )
     def test_codes_that_do_not(self, server, due, settings, reply):
-        """Policy, quota and the server's own trouble blame nobody."""
+        """Policy and the server's own trouble blame nobody."""
         settings.MAILING_RETRY_DELAYS = []
         server.fail("rcpt", f"{reply}\r\n".encode(), to=DEAD)
         for _time in range(4):
             dispatch.run_pass()
             let_time_pass(due)
         assert len(server.letters) == 4
+        assert gone_addresses() == []
+
+    def test_a_quota_that_is_used_up(self, server, due):
+        """It pauses the run, and says nothing of whom it met."""
+        server.fail("rcpt", b"550 5.4.5 Daily sending quota exceeded\r\n", to=DEAD)
+        dispatch.run_pass()
+        run = only_run(due)
+        assert run.paused_at
+        server.recover()
+        run.go_on(by=due.owner)
+        dispatch.run_pass()
+        assert only_run(due).status == "success"
         assert gone_addresses() == []
 
     def test_a_temporary_refusal_that_lasts(self, server, due, settings):
