@@ -98,6 +98,10 @@ class ClientQuerySet(OwnedQuerySet):
             return missing.filter(~Exists(gone.filter(address=OuterRef("address"))))
         return missing.filter(~Q(address__in=gone.values("address")))
 
+    def getting_letters(self) -> ClientQuerySet:
+        """Return clients to whom letters go: subscribed, with an address that exists."""
+        return self.subscribed().filter(undeliverable_at=None)
+
     def undeliverable(self) -> ClientQuerySet:
         """Return clients whose address does not exist, as the mail server said."""
         return self.filter(undeliverable_at__isnull=False)
@@ -819,7 +823,7 @@ class Attempt(models.Model):
             have.append(Delivery.Status.UNKNOWN)
         rows = Delivery.objects.filter(attempt__in=list(chain.values_list("pk", flat=True)))
         # Letters to addresses that do not exist would only be skipped.
-        wanting = self.mailing.audience().subscribed().filter(undeliverable_at=None)
+        wanting = self.mailing.audience().getting_letters()
         missing = wanting.without_letter(rows.filter(status__in=have))
         return missing if newcomers else missing.with_row_in(rows)
 

@@ -100,8 +100,8 @@ def is_anybody_left(root: Attempt) -> bool:
         return False
     if last.planned > FEW:
         return True
-    wanting = Client.objects.subscribed().filter(undeliverable_at=None)
-    return last.deliveries.exclude(status__in=have).filter(client__in=wanting).exists()
+    lacking = last.deliveries.exclude(status__in=have)
+    return lacking.filter(client__in=Client.objects.getting_letters()).exists()
 
 
 def last_root(mailing: Mailing) -> Attempt | None:
