@@ -28,6 +28,7 @@ PostgreSQL and Redis are started for this alone and stopped afterwards. Settings
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import random
 import sqlite3
@@ -35,6 +36,7 @@ import sys
 import time
 from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 
 import psycopg2
 from harness import CONNECTIONS, WORKERS, Product, Run
@@ -201,8 +203,8 @@ def run(database: str) -> FaultReport:
     if last:
         compare(last, ledger_of(product, last), receiver, report)
     note_faults(storm, receiver, report, ended)
-    if report.gave_up:
-        print(product.log.read_text()[-4000:])
+    if report.problems():
+        tell_story(storm, receiver, product)
     product.close()
     receiver.stop()
     for service in services.values():
@@ -300,12 +302,22 @@ def note_faults(storm: Storm, receiver: Receiver, report: FaultReport, ended: fl
     if not moments:
         return
     gap, until = max(
-        ((later - sooner, later) for sooner, later in zip(moments, moments[1:], strict=False)),
+        ((later - sooner, later) for sooner, later in itertools.pairwise(moments)),
         default=(0.0, ended),
     )
     before = [what for moment, what in storm.happened if moment <= until]
     report.standstill, report.standstill_after = gap, before[-1] if before else "nothing"
     report.closed_after = ended - moments[-1]
+
+
+def tell_story(storm: Storm, receiver: Receiver, product: Product) -> None:
+    """Print what happened when, and the end of the cluster's log."""
+    moments = [letter.time for letter in receiver.letters]
+    gaps = [pair for pair in itertools.pairwise(moments) if pair[1] - pair[0] >= STANDSTILL / 3]
+    story = [(sooner, f"nothing arrives for {later - sooner:.1f} s") for sooner, later in gaps]
+    for moment, what in sorted([*storm.happened, *story]):
+        print(datetime.fromtimestamp(moment).strftime("%H:%M:%S.%f")[:-3], what)
+    print(product.log.read_text()[-20_000:])
 
 
 def describe(numbers: dict[str, int]) -> str:

@@ -992,33 +992,49 @@ class MailServer(models.Model):
 
     # Waits between two probes, in seconds; the last one repeats.
     PROBE_DELAYS = (5, 10, 20, 40, 80, 160, 300)
-    # Time for one worker to make the probe before another may.
-    PROBE_TIME = timedelta(seconds=60)
+    # Time for one worker to make the probe before another may; and time to begin with it, after
+    # which another may where the first holds nothing any more: it died, or was told to stop.
+    PROBE_TIME, PROBE_START = timedelta(seconds=60), timedelta(seconds=3)
     # A run that puts the server out of order so many times, while letters of others are taken and
     # none of its own is, must not stop everybody any more.
     MOST_BREAKS = 3
+    TROUBLE_FIELDS = ("trouble_since", "next_try_at", "probed_by", "failures", "response")
 
     name = models.CharField(max_length=200, unique=True)
     well_at = models.DateTimeField(null=True, blank=True)  # a letter was last taken, to a second
     trouble_since = models.DateTimeField(null=True, blank=True)
     next_try_at = models.DateTimeField(null=True, blank=True)
+    probed_by = models.CharField(max_length=32, blank=True)  # the worker that took the last probe
     failures = models.PositiveIntegerField(default=0)
     response = models.CharField(max_length=500, blank=True)
 
     def __str__(self) -> str:
         return self.name
 
-    def take_probe(self, now: datetime) -> bool:
-        """Return whether this worker may send now; in trouble, take the right to the next probe."""
+    def take_probe(self, worker: str, now: datetime) -> bool:
+        """Return whether `worker` may send now; in trouble, take the right to the next probe."""
         if self.trouble_since is None:
             return True
         probe = MailServer.objects.filter(pk=self.pk, next_try_at=self.next_try_at)
+        taken = {"next_try_at": now + self.PROBE_TIME, "probed_by": worker}
+        if not self.may_be_tried(now) or not probe.update(**taken):
+            return False
+        self.next_try_at, self.probed_by = now + self.PROBE_TIME, worker
+        return True
+
+    def may_be_tried(self, now: datetime) -> bool:
+        """Return whether the server is well, or the next probe is due."""
+        if self.trouble_since is None:
+            return True
         # A probe further ahead than any wait was set by a clock that was wrong.
         is_ahead = now < self.next_try_at < now + timedelta(minutes=10)
-        if is_ahead or not probe.update(next_try_at=now + self.PROBE_TIME):
+        return not is_ahead or self._is_probe_forsaken(now)
+
+    def _is_probe_forsaken(self, now: datetime) -> bool:
+        """Return whether whoever took the probe has nothing in hand with which to make it."""
+        if not self.probed_by or now < self.next_try_at - self.PROBE_TIME + self.PROBE_START:
             return False
-        self.next_try_at = now + self.PROBE_TIME
-        return True
+        return not Chunk.objects.filter(worker=self.probed_by, leased_until__gte=now).exists()
 
     def report_trouble(self, words: str, now: datetime, broken_by: Collection[int] = ()) -> None:
         """Stop all workers until the next probe; each failure makes the wait longer.
@@ -1040,15 +1056,15 @@ class MailServer(models.Model):
         self.trouble_since = self.trouble_since or now
         # Jitter: many hosts shall not probe in the same second.
         self.next_try_at = now + timedelta(seconds=delay * random.uniform(0.8, 1.2))
-        self.response = words[:500]
-        self.save(update_fields=["trouble_since", "next_try_at", "failures", "response"])
+        self.response, self.probed_by = words[:500], ""
+        self.save(update_fields=self.TROUBLE_FIELDS)
         logger.warning("mail server %s: %s", self.name, words)
 
     def report_success(self) -> None:
         logger.info("mail server %s is well again", self.name, extra={"server": self.name})
         self.trouble_since = self.next_try_at = None
-        self.failures, self.response = 0, ""
-        self.save(update_fields=["trouble_since", "next_try_at", "failures", "response"])
+        self.failures, self.response, self.probed_by = 0, "", ""
+        self.save(update_fields=self.TROUBLE_FIELDS)
 
 
 class Pace(models.Model):

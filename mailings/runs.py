@@ -63,7 +63,7 @@ def is_work_waiting(now: datetime) -> bool:
     if Attempt.objects.window_over(now).with_free_chunk(now).exists():
         return True
     server = MailServer.objects.filter(name=Server.from_settings().name).first()
-    if server and server.trouble_since and server.next_try_at > now:
+    if server and not server.may_be_tried(now):
         return False
     return Attempt.objects.may_go(now).with_free_chunk(now).exists()
 

@@ -282,7 +282,7 @@ class Rota:
         self._turns.sort(key=lambda run: run.breaks if health.is_probing else 0)
         self.waits = list(waits.values())
         # Last: the right to probe a server in trouble is given to one worker at a time.
-        may_send = not health.is_resting and health.state.take_probe(now)
+        may_send = not health.is_resting and health.state.take_probe(health.worker, now)
         health.is_out = bool(self._turns) and not may_send
         if health.is_out:
             self._turns = []

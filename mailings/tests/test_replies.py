@@ -8,9 +8,10 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from mailings import runs
 from mailings.delivery.transport import RULES, Outcome, classify
-from mailings.models import MailServer
-from mailings.smtp.protocol import Reply
+from mailings.models import Chunk, MailServer
+from mailings.smtp.protocol import Reply, Server
 
 LETTER_STAGES = ("rcpt", "data", "body")
 
@@ -106,17 +107,40 @@ class TestProbe:
         state.report_trouble("421 Down", now)
         first, second = (MailServer.objects.get(pk=state.pk) for _ in range(2))
         later = state.next_try_at + timedelta(seconds=1)
-        assert [first.take_probe(later), second.take_probe(later)] == [True, False]
-        # Whoever took it may have died: after a while another one may.
+        assert [first.take_probe("a", later), second.take_probe("b", later)] == [True, False]
         third = MailServer.objects.get(pk=state.pk)
-        assert not third.take_probe(later)
-        assert third.take_probe(third.next_try_at)
+        assert not third.take_probe("c", later)
+        assert third.take_probe("c", third.next_try_at)
+
+    def test_one_who_died_with_the_probe_leaves_it_to_another(self, state, due):
+        """Its lease has run out, or this machine freed its chunk; else it may still be at it."""
+        runs.open_due(timezone.now())
+        state.name = Server.from_settings().name
+        state.save()
+        state.report_trouble("421 Down", timezone.now())
+        at = state.next_try_at
+        assert state.take_probe("a", at)
+        chunk = Chunk.objects.get()
+        Chunk.objects.update(worker="a", leased_until=at + timedelta(seconds=20))
+        other = MailServer.objects.get(pk=state.pk)
+        assert not other.take_probe("b", at + timedelta(seconds=19))
+        assert other.take_probe("b", at + timedelta(seconds=21))
+        # The second one holds nothing, for a moment because it has only just begun.
+        third = MailServer.objects.get(pk=state.pk)
+        assert not third.take_probe("c", at + timedelta(seconds=22))
+        assert not runs.is_work_waiting(at + timedelta(seconds=22))
+        Chunk.objects.filter(pk=chunk.pk).update(worker="", leased_until=None)
+        assert runs.is_work_waiting(at + timedelta(seconds=25))
+        assert third.take_probe("c", at + timedelta(seconds=25))
+        # A probe that failed is waited out all the same.
+        third.report_trouble("421 Down", at + timedelta(seconds=26))
+        assert not third.take_probe("d", third.next_try_at - timedelta(seconds=1))
 
     def test_nobody_probes_before_the_time(self, state):
         now = timezone.now()
         state.report_trouble("421 Down", now)
-        assert not state.take_probe(state.next_try_at - timedelta(seconds=0.1))
-        assert state.take_probe(state.next_try_at)
+        assert not state.take_probe("a", state.next_try_at - timedelta(seconds=0.1))
+        assert state.take_probe("a", state.next_try_at)
 
     def test_waits_grow_and_differ(self, db):
         """By a fifth at most to both sides, so that many hosts do not ask in the same second."""
@@ -138,4 +162,4 @@ class TestProbe:
         MailServer.objects.get(pk=state.pk).report_success()
         other = MailServer.objects.get(pk=state.pk)
         assert (other.trouble_since, other.failures) == (None, 0)
-        assert other.take_probe(now)
+        assert other.take_probe("a", now)

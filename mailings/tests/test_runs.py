@@ -642,7 +642,7 @@ class TestRateLimit:
         assert Pace.reserve({"x": 5.0}, 10, now) <= now
         tomorrow = now + timedelta(days=1)
         state = MailServer.objects.create(name="x", trouble_since=tomorrow, next_try_at=tomorrow)
-        assert state.take_probe(now)
+        assert state.take_probe("a", now)
 
     def test_everything_goes_out_all_the_same(self, server, due, settings):
         settings.MAILING_RATE_LIMIT = 100.0
