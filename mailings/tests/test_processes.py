@@ -11,13 +11,14 @@ from urllib.request import urlopen
 
 import pytest
 
-from bench.processes import family, free_port, wait_for
+from bench.processes import connected, family, free_port, wait_for
 from mailings.tests.processes import Site, kill_group, site, template
-from mailings.tests.servers import HANG, ScriptedServer
+from mailings.tests.servers import GOODBYE, HANG, Fault, ScriptedServer
 
 __all__ = ["site", "template"]
 
 CONNECTIONS = 2
+IN_TROUBLE = "MailServer.objects.filter(trouble_since__isnull=False).exists()"
 
 
 class Brake:
@@ -134,6 +135,22 @@ def test_part_of_the_cluster_killed(site, mail, who):
     brake.released.set()
     run = site.wait_for_status(mailing, "success")
     assert_nobody_lost(mail, run, 200, doubled=CONNECTIONS)
+
+
+def test_worker_killed_with_the_probe_in_hand(site, mail):
+    """S5: the worker that finds out if a trouble is over dies at it; another one does it soon."""
+    mailing = site.make_due(20)
+    mail.fail("hello", GOODBYE)
+    cluster = site.start("qcluster", SMTP_TIMEOUT="180")
+    wait_for(lambda: site.python(f"result = {IN_TROUBLE}"), "the server is known to be in trouble")
+    mail.faults[:] = [Fault("hello", HANG, times=1)]
+    wait_for(lambda: mail.faults[0].times == 0, "a worker makes the probe")
+    for pid in connected(mail.port, family(cluster.pid)):
+        os.kill(pid, signal.SIGKILL)
+    # By the time alone, another one might after a minute.
+    wait_for(lambda: not site.python(f"result = {IN_TROUBLE}"), "another one made it", 40)
+    run = site.wait_for_status(mailing, "success")
+    assert_nobody_lost(mail, run, 20, doubled=0)
 
 
 def test_whole_cluster_killed(site, mail):
