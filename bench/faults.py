@@ -60,7 +60,7 @@ CUTS = {stage: share * DENSE for stage, share in CUTS.items()}
 VICTIMS = {"a worker": 75, "any process": 15, "the cluster": 10}
 RETRY_DELAYS = "1,1,2,2,4,4,8,8,15,15"
 GRACE = 30  # seconds that the processes of a cluster may take to follow it
-STANDSTILL = 30  # seconds without a letter after a fault
+STANDSTILL = 30  # seconds from a fault to the next letter
 FINAL = ("rejected", "skipped", "unknown")
 DATABASE_ERRORS = (psycopg2.Error, sqlite3.Error)
 
@@ -298,16 +298,26 @@ def note_faults(storm: Storm, receiver: Receiver, report: FaultReport, ended: fl
     report.killed = {victim: storm.count(victim) for victim in VICTIMS}
     report.restarts = {name: storm.count(f"{name} restarts") for name in storm.services}
     report.cuts = {stage: receiver.cuts[stage] for stage in CUTS}
-    moments = [letter.time for letter in receiver.letters]
-    if not moments:
+    if not receiver.letters:
         return
-    gap, until = max(
-        ((later - sooner, later) for sooner, later in itertools.pairwise(moments)),
-        default=(0.0, ended),
-    )
-    before = [what for moment, what in storm.happened if moment <= until]
-    report.standstill, report.standstill_after = gap, before[-1] if before else "nothing"
-    report.closed_after = ended - moments[-1]
+    report.standstill, report.standstill_after = longest_standstill(storm.happened, receiver)
+    report.closed_after = ended - receiver.letters[-1].time
+
+
+def longest_standstill(happened: list[tuple[float, str]], receiver: Receiver) -> tuple[float, str]:
+    """Return the longest time from a letter, or from the last fault since then, to the next one.
+
+    Also after what. A connection that is cut is a fault of its own: that the server is then given
+    a rest, longer each time, is as it should be.
+    """
+    cuts = [(moment, f"a cut at {stage}") for moment, stage in receiver.cut_at]
+    letters = [(letter.time, "") for letter in receiver.letters]
+    longest, what, last = (0.0, "nothing"), "nothing", letters[0][0]
+    for moment, fault in sorted([*happened, *cuts, *letters]):
+        if not fault:
+            longest = max(longest, (moment - last, what))
+        last, what = moment, fault or what
+    return longest
 
 
 def tell_story(storm: Storm, receiver: Receiver, product: Product) -> None:

@@ -87,13 +87,14 @@ class Receiver:
         self.rest = b""
         self.letters: list[Taken] = []
         self.read: set[int] = set()  # numbers of letters whose reply was certainly read
-        self.cuts: Counter[str] = Counter()
         self.goodbyes: Counter[str] = Counter()
-        # Unix times, with the domain or the recipient.
+        # Unix times, with the domain, the recipient or the stage.
         self.complaints: list[tuple[float, str]] = []
         self.data: list[tuple[float, str]] = []
         self.bodies: list[tuple[float, str]] = []
-        self._moments = {"T": self.complaints, "D": self.data, "S": self.bodies}
+        self.cut_at: list[tuple[float, str]] = []
+        kept = (self.complaints, self.data, self.bodies, self.cut_at)
+        self._moments = dict(zip("TDSC", kept, strict=True))
 
     def look(self) -> None:
         """Read what the log has gained."""
@@ -108,10 +109,13 @@ class Receiver:
                 self.read.add(int(first))
             elif kind in self._moments:
                 self._moments[kind].append((float(fields[0]), first))
-            elif kind == "C":
-                self.cuts[first] += 1
             else:
                 self.goodbyes[first] += 1
+
+    @property
+    def cuts(self) -> Counter[str]:
+        """Return how many connections were cut at each stage."""
+        return Counter(stage for _moment, stage in self.cut_at)
 
     @property
     def taken(self) -> int:

@@ -990,8 +990,9 @@ class Chunk(models.Model):
 class MailServer(models.Model):
     """What all workers know of the mail server: whether it answers, and when to try it again."""
 
-    # Waits between two probes, in seconds; the last one repeats.
-    PROBE_DELAYS = (5, 10, 20, 40, 80, 160, 300)
+    # Waits between two probes, in seconds; the last one repeats. A server that is started anew is
+    # back soon.
+    PROBE_DELAYS = (5, 5, 10, 20, 40, 80, 160, 300)
     # Time for one worker to make the probe before another may; and time to begin with it, after
     # which another may where the first holds nothing any more: it died, or was told to stop.
     PROBE_TIME, PROBE_START = timedelta(seconds=60), timedelta(seconds=3)
