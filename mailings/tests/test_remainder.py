@@ -16,7 +16,7 @@ from wagtail.models import ModelLogEntry
 from conftest import make_client, make_mailing, make_message, make_user
 from mailings import housekeeping, reasons, remainder, reports, runs
 from mailings.delivery import dispatch, ledger
-from mailings.models import Attempt, Chunk, Client, Mailing
+from mailings.models import Attempt, Chunk, Client, Mailing, MailServer
 from mailings.tests.conftest import make_due
 from mailings.tests.processes import site, template
 from mailings.tests.servers import CLOSE, LATER
@@ -198,6 +198,18 @@ class TestComplement:
         send(server)
         second.refresh_from_db()
         assert (second.status, second.rejected) == ("failure", 12)
+
+    def test_trouble_of_the_server_uses_up_nobodys_tries(self, server, owner, settings):
+        settings.MAILING_RETRY_DELAYS = []
+        mailing = make_failed(server, owner, count=20, failed=12)
+        second = complete(mailing)
+        server.fail("data", CLOSE)
+        assert dispatch.run_pass().trouble
+        server.recover()
+        MailServer.objects.update(next_try_at=timezone.now())
+        dispatch.run_pass()
+        second.refresh_from_db()
+        assert (second.status, second.accepted) == ("success", 12)
 
     def test_where_all_others_may_have_it_nobody_is_left(self, server, browser, owner):
         mailing = make_due(owner, 5, in_doubt="leave")
