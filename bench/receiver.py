@@ -18,8 +18,8 @@ Lines of the log, their fields parted by tabs; numbers of letters count from 1:
     S  recipient  unix time                  the first bytes of a body came in (with --commands)
 
 Only what a client can send after it has read a reply proves that it did: the next letter's body,
-RSET. Commands sent along with a letter prove nothing, nor does QUIT: a client that gives up says
-it with the reply unread.
+RSET. Commands sent along with a letter prove nothing, nor does QUIT, also where a body was due: a
+client that gives up says it with the reply unread.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Session:
         """Take in what came in one read, and answer it."""
         if self.ending:
             return
-        if self.in_body:
+        if self.in_body and not data.startswith(b"QUIT\r\n"):
             self.confirm()
             self._begin_body()
         self.buffer += data

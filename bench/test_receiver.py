@@ -108,6 +108,18 @@ def test_rset_proves_it_and_quit_does_not(start):
     assert receiver.read == {2}
 
 
+def test_quit_in_the_place_of_a_body_proves_nothing(start):
+    receiver = start()
+    client = Client(receiver)
+    client.begin()
+    assert client.say(BODY + ENVELOPE % b"c2@example.com", 4) == [250, 250, 250, 354]
+    client.sock.sendall(b"QUIT\r\n")
+    client.close()
+    receiver.stop()
+    assert len(receiver.letters) == 1
+    assert receiver.read == set()
+
+
 def test_a_cut_after_the_dot_takes_the_letter_and_withholds_the_answer(start):
     receiver = start("--cut", "dot=1")
     client = Client(receiver)

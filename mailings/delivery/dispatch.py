@@ -28,7 +28,7 @@ LOOK_SECONDS = 1.0  # between two looks at what is due
 RENEW_SECONDS = 5.0  # between two prolongations of a lease
 TALLY_SECONDS = 5.0  # between two savings of the numbers for /metrics
 MOST_HOLDS = 4  # chunks in hand
-STOP_SECONDS = 4.0  # a worker that is told to stop waits so long for the last answers
+STOP_SECONDS = 4.0  # a worker that stops, or met an error, waits so long for the last answers
 ERRORS = 20  # chunks with an error of ours that a pass puts aside before it gives up itself
 
 
@@ -53,11 +53,13 @@ def run_pass(
             turn.run()
             return summary
         except Exception:
+            turn.hear_last_answers()
             hold, errors = turn.at_work_on, errors + 1
             if hold is None or errors == ERRORS:
                 raise
+            # An error of ours: it rests, the next turn has the others.
             logger.exception("chunk %s of run %s", hold.chunk.pk, hold.chunk.attempt_id)
-            turn.put_aside(hold)  # Raises where the database is what is down.
+            ledger.put_aside(hold.chunk, timezone.now())  # Raises where the database is down.
         finally:
             turn.close()
 
@@ -174,17 +176,13 @@ class Turn:
             self.journal.abandon() if self.holds else self.journal.close()
         self.transport = self.journal = None
 
-    def put_aside(self, bad: Hold) -> None:
-        """After an error of ours: let the chunk rest, and leave the others to the next turn."""
+    def hear_last_answers(self) -> None:
+        """After an error: begin nothing more; let answers still on their way reach the journal."""
         overlap.share_waits(None)  # With it a connection that is made anew has no time limit.
         for hold in self.holds:
             hold.begin_no_more()
-        self.transport.withdraw()
-        patience = time.monotonic() + self.server.timeout
-        while self.transport.is_busy and time.monotonic() < patience:
-            self.transport.step(FLUSH_SECONDS)  # The answers reach the journal.
-            self.transport.take_results()
-        ledger.put_aside(bad.chunk, timezone.now())
+        if self.transport:
+            self.transport.hear_last_answers(STOP_SECONDS)
 
     # -- chunks in and out
 

@@ -125,6 +125,14 @@ class Pool:
         """Return whether letters are on the wire."""
         return any(session.letter for session in self.sessions.values())
 
+    def hear_last_answers(self, seconds: float) -> None:
+        """Wait so long for answers to letters on the wire, where no other may begin."""
+        self.withdraw()
+        end = time.monotonic() + seconds
+        while self.is_busy and time.monotonic() < end:
+            self.is_heard = True
+            self.step(self.LOOK)
+
     def give_up(self) -> None:
         """Wait no longer for answers: letters without one are in doubt."""
         for session in [s for s in self.sessions.values() if s.letter]:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from django.db import OperationalError
 from django.utils import timezone
 
 from bench.processes import family, wait_for
@@ -125,6 +126,26 @@ class OneAtATime(ScriptedServer):
         while self.alive and self.letters and len(self.letters) % self.close_after == 0:
             time.sleep(0.005)
         super()._serve(sock)
+
+
+def test_answers_on_their_way_are_heard_after_an_error(server, due, monkeypatch):
+    """The database goes away while letters are on the wire; none of them is in doubt for that."""
+    is_gone, look = threading.Event(), rescue.free_abandoned
+    server.before = lambda stage, _recipient: stage == "body" and is_gone.wait(PATIENCE)
+
+    def fail(now: datetime) -> None:
+        if server.letters:
+            is_gone.set()
+            raise OperationalError("server closed the connection unexpectedly")
+        look(now)
+
+    monkeypatch.setattr(dispatch, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(rescue, "free_abandoned", fail)
+    with pytest.raises(OperationalError):
+        dispatch.run_pass()
+    monkeypatch.undo()
+    dispatch.run_pass()
+    assert_each_got_one(server, due)
 
 
 def test_server_with_one_connection_that_closes_often(owner, settings, monkeypatch):
