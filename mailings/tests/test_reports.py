@@ -134,6 +134,10 @@ class TestFinishedMailings:
         make_finished(stranger, "Foreign")
         assert self.names(browser, owner) == ["Over"]
 
+    def test_it_says_that_there_are_none_yet(self, browser, owner):
+        assert "No mailing has finished yet." in self.show(browser, owner).text
+        assert "No mailing has finished yet." not in self.show(browser, owner, q="May").text
+
     def test_it_shows_what_they_brought(self, browser, owner):
         mailing = make_finished(owner, "Over")
         make_attempt(mailing, 1, planned=70, accepted=61, rejected=9)
