@@ -64,6 +64,15 @@ class TestStatistics:
         assert all(part["width"] >= 0 for part in bar)
         assert bar[-1]["start"] + bar[-1]["width"] <= 1000
 
+    def test_large_numbers_are_grouped(self, browser, owner):
+        mailing = make_mailing(owner)
+        make_attempt(mailing, planned=1250000, accepted=1249000, rejected=1000)
+        pages = reverse("mailing:inspect", args=[mailing.pk]), reverse("wagtailadmin_home")
+        for page in (browser(owner).get(address).text for address in pages):
+            assert "1,249,000 of 1,250,000 accepted" in page
+            assert "1250000" not in page
+        assert "Rejected: 1,000" in browser(owner).get(pages[0]).text
+
 
 class TestReasons:
     @pytest.fixture
