@@ -96,7 +96,13 @@ class MembersView(BlockersOnlyMixin, ListingMixin, generic.IndexView):
     def columns(self) -> list[Column]:
         title = self._get_title_column_class(UserColumn)
         return [
-            title("email", label=gettext_lazy("E-mail"), accessor="email", sort_key="email"),
+            title(
+                "email",
+                label=gettext_lazy("E-mail"),
+                accessor="email",
+                sort_key="email",
+                classname="vs-address",
+            ),
             name_column(),
             Column("company", label=gettext_lazy("Company"), sort_key="company"),
             roles_column(),

@@ -40,6 +40,7 @@ class IndexView(ListingMixin, users.IndexView):
                 accessor="email",
                 sort_key="email",
                 get_url=self.get_edit_url,
+                classname="vs-address",
             ),
             name_column(),
             Column("company", label=_("Company"), sort_key="company"),

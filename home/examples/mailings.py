@@ -64,6 +64,8 @@ BIKE_CLIENTS = [
     ("Sofia Rossi", "sofia.rossi@example.com", [RIDERS], ""),
     ("Эдуард Чернов", "e.chernov@example.org", [RIDERS], ""),
 ]
+# Before the first run of the examples, 30 days ago.
+KNOWN_FOR = timedelta(days=60)
 UNSUBSCRIBED = "raisa.filippova@example.com"
 NO_SUCH_BOX = "petr.vorobiev@example.org"
 
@@ -156,6 +158,7 @@ def make_clients(owner: User, rows: list[tuple[str, str, list[str], str]]) -> No
             owner=owner, email=email, full_name=full_name, comment=comment
         )
         client.lists.set([get_list(owner, name) for name in lists])
+        backdate(client, "created_at")
 
 
 def get_list(owner: User, name: str) -> ClientList:
@@ -171,7 +174,14 @@ def make_message(
             blocks = [make_image(owner, subject, picture), *blocks]
         message = Message.objects.create(owner=owner, subject=subject, body=json.dumps(blocks))
         message.save_revision(user=owner)
+        backdate(message, "created_at", "updated_at")
     return message
+
+
+def backdate(row: Client | Message, *fields: str) -> None:
+    """Say that a row is older than the runs of the examples, which it took part in."""
+    moment = timezone.now() - KNOWN_FOR
+    type(row).objects.filter(pk=row.pk).update(**dict.fromkeys(fields, moment))
 
 
 def make_image(owner: User, title: str, number: int) -> dict[str, object]:

@@ -57,6 +57,13 @@ def test_what_it_finds_stays():
     assert Client.objects.get(email="lev.pavlov@example.org").full_name == "Leo"
 
 
+def test_runs_are_younger_than_what_they_sent_and_to_whom():
+    seed()
+    for run in Attempt.objects.select_related("message"):
+        assert run.message.updated_at < run.started_at
+        assert all(row.client.created_at < run.started_at for row in run.deliveries.all())
+
+
 def test_one_mailing_is_due_and_others_wait():
     seed()
     due = Mailing.objects.due(timezone.now()).get()

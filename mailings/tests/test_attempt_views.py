@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.urls import reverse
 from django.utils import timezone
@@ -62,6 +64,12 @@ class TestPage:
             assert email in page
             assert str(code or "") in page
             assert response.replace("<", "&lt;").replace(">", "&gt;") in page
+
+    def test_who_did_not_get_it_stands_out(self, browser, owner, attempt):
+        page = show(browser, owner, attempt).content.decode()
+        tags = re.findall(r'class="w-status ?([^"]*)">\s*(\w+)\s*</span>', page)
+        assert ("vs-status--failure", "rejected") in tags
+        assert ("w-status--primary", "accepted") in tags
 
     def test_it_says_who_waits_for_the_recipients_system(self, browser, owner, attempt):
         attempt.deliveries.filter(status="deferred").update(

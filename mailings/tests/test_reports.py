@@ -64,6 +64,15 @@ class TestStatistics:
         assert all(part["width"] >= 0 for part in bar)
         assert bar[-1]["start"] + bar[-1]["width"] <= 1000
 
+    def test_large_numbers_are_grouped(self, browser, owner):
+        mailing = make_mailing(owner)
+        make_attempt(mailing, planned=1250000, accepted=1249000, rejected=1000)
+        pages = reverse("mailing:inspect", args=[mailing.pk]), reverse("wagtailadmin_home")
+        for page in (browser(owner).get(address).text for address in pages):
+            assert "1,249,000 of 1,250,000 accepted" in page
+            assert "1250000" not in page
+        assert "Rejected: 1,000" in browser(owner).get(pages[0]).text
+
 
 class TestReasons:
     @pytest.fixture
@@ -133,6 +142,10 @@ class TestFinishedMailings:
         make_mailing(owner, name="Still going")
         make_finished(stranger, "Foreign")
         assert self.names(browser, owner) == ["Over"]
+
+    def test_it_says_that_there_are_none_yet(self, browser, owner):
+        assert "No mailing has finished yet." in self.show(browser, owner).text
+        assert "No mailing has finished yet." not in self.show(browser, owner, q="May").text
 
     def test_it_shows_what_they_brought(self, browser, owner):
         mailing = make_finished(owner, "Over")

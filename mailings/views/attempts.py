@@ -21,7 +21,7 @@ from django.views.generic.edit import FormView
 from django_filters import ChoiceFilter
 from wagtail.admin import messages
 from wagtail.admin.filters import WagtailFilterSet
-from wagtail.admin.ui.tables import Column, StatusTagColumn, TitleColumn
+from wagtail.admin.ui.tables import Column, TitleColumn
 from wagtail.admin.views.generic.base import WagtailAdminTemplateMixin
 from wagtail.admin.views.reports import ReportView
 
@@ -37,6 +37,7 @@ from mailings.permissions import (
 )
 from mailings.views.mailings import MomentColumn, message_url
 from mailings.views.messages import show_html
+from mailings.views.outcomes import OutcomeColumn
 from mailings.views.public import mask
 
 Status = Delivery.Status
@@ -162,14 +163,14 @@ class AttemptView(AttemptMixin, ListingMixin, ReportView):
         return [
             TitleColumn(
                 "email", label=_("Recipient"), accessor=self.address, get_url=self.client_url,
-                **sortable,
+                classname="vs-address", **sortable,
             ),
-            StatusTagColumn(
-                "status", label=_("Outcome"), accessor="outcome", sort_key="status",
-                primary=lambda row: row.status == Status.ACCEPTED,
-            ),
+            OutcomeColumn("status", label=_("Outcome"), accessor="outcome", sort_key="status"),
             Column("code", label=_("Code"), sort_key="code"),
-            Column("response", label=_("Reply"), accessor=lambda row: self.show_reply(row.response)),
+            Column(
+                "response", label=_("Reply"), accessor=lambda row: self.show_reply(row.response),
+                classname="vs-words",
+            ),
             Column("tries", label=_("Tries"), sort_key="tries"),
             MomentColumn("next_try_at", label=_("Next try"), sort_key="next_try_at"),
         ]  # fmt: skip

@@ -37,6 +37,7 @@ from mailings.models import Client, ClientList, Delivery
 from mailings.permissions import changeable_rows, visible_rows
 from mailings.reports import show_reply
 from mailings.views import owned
+from mailings.views.outcomes import OutcomeColumn
 
 PER_PAGE = 20
 
@@ -149,13 +150,13 @@ class ClientInspectView(RowsPanelMixin, owned.OwnedInspectView):
             accessor="attempt.mailing.name",
             get_url=lambda row: reverse("mailing:inspect", args=[row.attempt.mailing_id]),
         ),
-        StatusTagColumn(
-            "status",
-            label=_("Status"),
-            accessor="outcome",
-            primary=lambda row: row.status == Delivery.Status.ACCEPTED,
+        OutcomeColumn("status", label=_("Status"), accessor="outcome"),
+        Column(
+            "reply",
+            label=_("Reply"),
+            accessor=lambda row: show_reply(row.response),
+            classname="vs-words",
         ),
-        Column("reply", label=_("Reply"), accessor=lambda row: show_reply(row.response)),
         DateColumn("updated_at", label=_("Time")),
     ]
 

@@ -364,6 +364,12 @@ class FinishedMailingsView(owned.OwnedIndexMixin, ReportView):
         ]
         return [*columns, OwnerColumn()] if sees_many_owners(self.request.user) else columns
 
+    @cached_property
+    def no_results_message(self) -> str:
+        if self.is_searching or self.is_filtering:
+            return super().no_results_message
+        return gettext("No mailing has finished yet.")
+
     def sums(self) -> tuple[str, ...]:
         """Return which sums are shown: hardly ever may a letter have arrived twice."""
         mailings = self.get_owned_rows().finished()
