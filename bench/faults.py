@@ -60,7 +60,7 @@ CUTS = {stage: share * DENSE for stage, share in CUTS.items()}
 VICTIMS = {"a worker": 75, "any process": 15, "the cluster": 10}
 RETRY_DELAYS = "1,1,2,2,4,4,8,8,15,15"
 GRACE = 30  # seconds that the processes of a cluster may take to follow it
-STANDSTILL = 30  # seconds from a fault to the next letter
+STANDSTILL = 30  # seconds without a letter
 FINAL = ("rejected", "skipped", "unknown")
 DATABASE_ERRORS = (psycopg2.Error, sqlite3.Error)
 
@@ -305,19 +305,13 @@ def note_faults(storm: Storm, receiver: Receiver, report: FaultReport, ended: fl
 
 
 def longest_standstill(happened: list[tuple[float, str]], receiver: Receiver) -> tuple[float, str]:
-    """Return the longest time from a letter, or from the last fault since then, to the next one.
-
-    Also after what. A connection that is cut is a fault of its own: that the server is then given
-    a rest, longer each time, is as it should be.
-    """
+    """Return the longest time between two letters, and the last fault before it was over."""
+    moments = [letter.time for letter in receiver.letters]
+    gaps = [(later - sooner, later) for sooner, later in itertools.pairwise(moments)]
+    longest, until = max(gaps, default=(0.0, moments[-1]))
     cuts = [(moment, f"a cut at {stage}") for moment, stage in receiver.cut_at]
-    letters = [(letter.time, "") for letter in receiver.letters]
-    longest, what, last = (0.0, "nothing"), "nothing", letters[0][0]
-    for moment, fault in sorted([*happened, *cuts, *letters]):
-        if not fault:
-            longest = max(longest, (moment - last, what))
-        last, what = moment, fault or what
-    return longest
+    before = [fault for moment, fault in sorted([*happened, *cuts]) if moment <= until]
+    return longest, before[-1] if before else "nothing"
 
 
 def tell_story(storm: Storm, receiver: Receiver, product: Product) -> None:

@@ -4,7 +4,8 @@
 
 Replies to what came in one read leave together, `--delay` seconds later: a network's round trip.
 `--cut STAGE=SHARE` closes the connection at that share of the commands (hello, mail, rcpt, data)
-or letters (dot: the letter is taken over, the answer to it withheld). `--slow DOMAIN=RATE` answers
+or letters (dot: the letter is taken over, the answer to it withheld); at hello only while letters
+come in, so that a server which was left alone for a while is found well. `--slow DOMAIN=RATE` answers
 421 to recipients there beyond that many letters in any one second.
 
 Lines of the log, their fields parted by tabs; numbers of letters count from 1:
@@ -36,6 +37,7 @@ import time
 from collections import deque
 from pathlib import Path
 
+CALM = 3.0  # seconds without a letter after which no connection is cut at EHLO
 FLUSH_SECONDS = 0.1  # between two looks of whoever reads the log
 END = b"\r\n.\r\n"
 MESSAGE_ID = re.compile(rb"^Message-ID:\s*(\S+)", re.IGNORECASE | re.MULTILINE)
@@ -165,7 +167,7 @@ class Server:
         lines += [] if options.no_pipelining else [b"PIPELINING"]
         self.hello = b"".join(b"250-%s\r\n" % line for line in lines) + b"250 SIZE 10240000\r\n"
         self.log = Path(options.log).open("wb", buffering=1 << 20)  # noqa: SIM115 - its whole life
-        self.letters = 0
+        self.letters, self.took_at = 0, time.monotonic()
         self.sessions: dict[int, Session] = {}
         # Replies that wait for their time: when, order, for whom, which, and close afterwards?
         self.waiting: list[tuple[float, int, Session, bytes, bool]] = []
@@ -198,7 +200,7 @@ class Server:
 
     def take_over(self, recipient: bytes, letter: bytes) -> int:
         """Log a letter; return its number."""
-        self.letters += 1
+        self.letters, self.took_at = self.letters + 1, time.monotonic()
         found = MESSAGE_ID.search(letter)
         name = found[1] if found else b"-"
         self.log.write(
@@ -209,7 +211,8 @@ class Server:
         return self.letters
 
     def maybe_cut(self, stage: str) -> None:
-        if self.random.random() < self.cuts.get(stage, 0):
+        is_quiet = stage == "hello" and time.monotonic() - self.took_at > CALM
+        if self.random.random() < self.cuts.get(stage, 0) and not is_quiet:
             self.log.write(b"C\t%s\t%.6f\n" % (stage.encode(), time.time()))
             raise Cut
 

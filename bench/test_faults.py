@@ -132,12 +132,12 @@ def test_the_bench_counts_what_a_sink_counted():
     assert load.compare(sink(4), make_run(), 3) == (0, 1)
 
 
-def test_a_standstill_lasts_from_the_last_fault():
+def test_a_standstill_lasts_from_letter_to_letter():
     log = log_of(1, 2, 3)  # They come in the first three seconds.
     log.letters.append(Taken(4, 50.0, 100, "c4@example.com", "<4@x>"))
-    log.cut_at[:] = [(0.5, "mail"), (30.0, "hello")]
+    log.cut_at[:] = [(0.5, "mail"), (30.0, "hello"), (51.0, "dot")]
     happened = [(10.0, "a worker")]
-    assert faults.longest_standstill(happened, log) == (20.0, "a cut at hello")
-    log.cut_at.pop()
-    assert faults.longest_standstill(happened, log) == (40.0, "a worker")
-    assert faults.longest_standstill([], log) == (47.0, "a cut at mail")
+    assert faults.longest_standstill(happened, log) == (47.0, "a cut at hello")
+    log.cut_at.clear()
+    assert faults.longest_standstill(happened, log) == (47.0, "a worker")
+    assert faults.longest_standstill([], log) == (47.0, "nothing")

@@ -16,11 +16,12 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import accumulate
 
-from django.db import connection
+from django.db import Error, connection
 from django.db.models import Count, F, Min, OuterRef, Q, QuerySet, Subquery, Sum
 
 from mailings.models import Attempt, Chunk, Counter, Host, Mailing, MailServer, Pace
@@ -76,6 +77,11 @@ class Tally:
             cursor.execute(ADD.format(values=", ".join(["(%s, %s)"] * len(rows))), params)
         self._numbers.clear()
         self._stages.clear()
+
+    def try_to_save(self) -> None:
+        """Save; where the database is away, the numbers are lost."""
+        with suppress(Error):
+            self.save()
 
     def _rows(self) -> list[tuple[str, float]]:
         """Return names with what is to be added to them, in the order of names."""
@@ -244,7 +250,7 @@ class State:
             letters_left=max(numbers["planned"] - numbers["done"], 0),
             queue_age=_age(_longest_waiting(now), now),
             oldest_due=_age(due.first(), now),
-            servers=list(MailServer.objects.order_by("name")),
+            servers=list(MailServer.objects.current()),
             slow_domains={name: pace.rate for name, pace in Pace.slow_domains().items()},
         )
 

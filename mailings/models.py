@@ -41,6 +41,7 @@ from wagtail.models import PreviewableMixin, ReferenceIndex, RevisionMixin
 from accounts.validators import validate_address, validate_line
 from mailings import reasons, schedule
 from mailings.blocks import LetterBlock
+from mailings.smtp.protocol import Server
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
@@ -987,6 +988,12 @@ class Chunk(models.Model):
         return f"chunk {self.pk} of attempt {self.attempt_id}"
 
 
+class MailServerQuerySet(models.QuerySet):
+    def current(self) -> MailServerQuerySet:
+        """Return the one that letters go to; what was known of a former one stays in its row."""
+        return self.filter(name=Server.from_settings().name)
+
+
 class MailServer(models.Model):
     """What all workers know of the mail server: whether it answers, and when to try it again."""
 
@@ -1008,6 +1015,8 @@ class MailServer(models.Model):
     probed_by = models.CharField(max_length=32, blank=True)  # the worker that took the last probe
     failures = models.PositiveIntegerField(default=0)
     response = models.CharField(max_length=500, blank=True)
+
+    objects = MailServerQuerySet.as_manager()
 
     def __str__(self) -> str:
         return self.name
@@ -1037,12 +1046,20 @@ class MailServer(models.Model):
             return False
         return not Chunk.objects.filter(worker=self.probed_by, leased_until__gte=now).exists()
 
-    def report_trouble(self, words: str, now: datetime, broken_by: Collection[int] = ()) -> None:
-        """Stop all workers until the next probe; each failure makes the wait longer.
+    @transaction.atomic
+    def report_trouble(
+        self, words: str, now: datetime, broken_by: Collection[int] = (), *, worker: str = ""
+    ) -> None:
+        """Stop all workers until the next probe; each probe that fails makes the wait longer.
 
         `broken_by` are the runs whose letters broke the connections, if that is the trouble. Where
-        they do so again and again, they are paused, and nobody is stopped.
+        they do so again and again, they are paused, and nobody is stopped. Of one outage the first
+        report counts, and then those of whoever made the probe: the other workers meet it too, with
+        letters that were on their way.
         """
+        self.refresh_from_db(from_queryset=MailServer.objects.select_for_update())
+        if self.trouble_since is not None and worker != self.probed_by:
+            return
         # In trouble their letters are probes: that those fail says nothing of the runs.
         if broken_by and self.trouble_since is None:
             runs = Attempt.objects.filter(pk__in=broken_by)

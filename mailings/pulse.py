@@ -67,7 +67,7 @@ def compare(first: Reading, last: Reading) -> dict[str, Any]:
     seconds = last.moment - first.moment
     change = last.totals.since(first.totals)
     body = change.latencies.get("body", Latency())
-    out_of_order = MailServer.objects.exclude(trouble_since=None).order_by("name")
+    out_of_order = MailServer.objects.current().exclude(trouble_since=None)
     return {
         "seconds": round(seconds, 1),
         **{name: change.letters[name] for name in OUTCOMES},

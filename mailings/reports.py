@@ -33,7 +33,6 @@ from mailings.permissions import (
     visible_attempts,
     visible_rows,
 )
-from mailings.smtp.protocol import Server
 
 ADDRESS = re.compile(r"[^\s<>()\[\]\"',;:]+@[^\s<>()\[\]\"',;:]+")
 # Nothing went wrong: not wanted, or not tried yet.
@@ -122,8 +121,7 @@ def server_trouble() -> Trouble | None:
 
     Its words may be about anybody's letter, so they are without addresses for everybody.
     """
-    name = Server.from_settings().name
-    server = MailServer.objects.filter(name=name).exclude(trouble_since=None).first()
+    server = MailServer.objects.current().exclude(trouble_since=None).first()
     if server is None:
         return None
     words = show_reply(server.response, addresses=False)

@@ -28,7 +28,7 @@ LOOK_SECONDS = 1.0  # between two looks at what is due
 RENEW_SECONDS = 5.0  # between two prolongations of a lease
 TALLY_SECONDS = 5.0  # between two savings of the numbers for /metrics
 MOST_HOLDS = 4  # chunks in hand
-STOP_SECONDS = 4.0  # a worker that stops, or met an error, waits so long for the last answers
+STOP_SECONDS = 3.5  # a worker that stops, or met an error, waits so long for the last answers
 ERRORS = 20  # chunks with an error of ours that a pass puts aside before it gives up itself
 
 
@@ -57,7 +57,6 @@ def run_pass(
             hold, errors = turn.at_work_on, errors + 1
             if hold is None or errors == ERRORS:
                 raise
-            # An error of ours: it rests, the next turn has the others.
             logger.exception("chunk %s of run %s", hold.chunk.pk, hold.chunk.attempt_id)
             ledger.put_aside(hold.chunk, timezone.now())  # Raises where the database is down.
         finally:
@@ -83,9 +82,8 @@ class Turn:
         self.transport: Transport | None = None
         self.holds: list[Hold] = []
         self.at_work_on: Hold | None = None
-        self.looked, self.reread = float("-inf"), time.monotonic()
-        self.tallied = self.reread
-        self.rota, self.must_open = Rota(self.mailing_id), False
+        self.reread = self.tallied = time.monotonic()
+        self.rota, self.must_open, self.looked = Rota(self.mailing_id), False, float("-inf")
 
     # -- the loop
 
@@ -110,7 +108,6 @@ class Turn:
                 break
         self._finish()
         runs.close_runs(timezone.now())
-        self.tally.save()
 
     def _is_over(self) -> bool:
         return self.stopping() or time.monotonic() >= self.end + self.health.patience
@@ -161,6 +158,7 @@ class Turn:
             if self.stopping():
                 patience = min(patience, time.monotonic() + STOP_SECONDS)
             if time.monotonic() > patience:
+                self.health.gave_up = True
                 self.transport.give_up()
             for hold in self.holds:
                 hold.claims_no_more = True
@@ -169,6 +167,7 @@ class Turn:
 
     def close(self) -> None:
         """End the sessions. What an error left unrecorded stays in the journal."""
+        self.tally.try_to_save()
         if self.transport:
             overlap.share_waits(None)
             self.transport.close()
@@ -195,27 +194,30 @@ class Turn:
             return
         if not self.holds:
             self.rota.forget()  # Before a worker gives up it must have looked.
-        now = timezone.now()
         ours = [hold.chunk.pk for hold in self.holds]
-        if (chunk := self.rota.take_chunk(self.worker, self.health, now, ours)) is None:
+        chunk = self.rota.take_chunk(self.worker, self.health, timezone.now(), ours)
+        if chunk is None or not (self.journal or self._set_up(chunk)):
             return
         hold = self.at_work_on = Hold(chunk)
-        if self.journal is None:
-            self._set_up(chunk)
         hold.skeleton = self.rota.skeleton(chunk.attempt, self.server.sender)
         hold.journal = self.journal
         self.holds.append(hold)
         self.at_work_on = None
 
-    def _set_up(self, chunk: Chunk) -> None:
-        size = settings.SMTP_CONNECTIONS
-        self.transport = Transport(self.server, size, Letter.answered, self.tally.took)
-        overlap.share_waits(self.transport.serve_until)
+    def _set_up(self, chunk: Chunk) -> bool:
+        """Get ready to send; return False, and end this turn, where a journal cannot be made."""
         try:
             self.journal = Journal(self.worker)
         except OSError as error:
+            logger.error("a journal cannot be made: %s", error)
             chunk.attempt.note_reply(str(error))
-            raise
+            ledger.release_chunk(chunk, timezone.now())  # Other hosts may have room.
+            self.end = float("-inf")
+            return False
+        size = settings.SMTP_CONNECTIONS
+        self.transport = Transport(self.server, size, Letter.answered, self.tally.took)
+        overlap.share_waits(self.transport.serve_until)
+        return True
 
     def _put_back(self, hold: Hold) -> None:
         self.at_work_on = hold

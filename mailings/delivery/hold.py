@@ -26,7 +26,7 @@ CHUNK_TURN = 2.0  # seconds after which a chunk goes back, so that other runs ha
 BATCH = 500  # rows that are claimed, and results that are written, at a time
 # So many refusals for policy in a row pause a run, and one does before any letter of it was taken.
 REFUSALS = 3
-QUOTA = "5.4.5"  # congestion (RFC 3463 3.5): so servers call a sending limit that is reached
+QUOTAS = ("5.4.5", "5.1.90")  # a sending limit is reached (RFC 3463 3.5; Exchange's own code)
 # And so does a share of refused addresses among a run's first letters. So many go out at a time
 # until they are decided: then neither more nor less than these are judged.
 FIRST_LETTERS, MOST_REFUSED = 200, 0.05
@@ -166,7 +166,7 @@ class Hold:
             return
         self.refusals += 1
         self.last_refusal = result
-        is_certain = result.outcome is Outcome.LOGIN or result.enhanced == QUOTA
+        is_certain = result.outcome is Outcome.LOGIN or result.enhanced in QUOTAS
         if is_certain or self.refusals >= REFUSALS:
             self.pause_for_refusal(result)
 
@@ -175,7 +175,7 @@ class Hold:
 
         A quota is about nobody: whoever is next in turn meets it.
         """
-        return letter.row.response.startswith("5") and result.enhanced != QUOTA
+        return letter.row.response.startswith("5") and result.enhanced not in QUOTAS
 
     def decide(self, letter: Letter, result: Result, *, in_trouble: bool) -> None:
         """Say what an answer comes to that may have been the server's trouble."""
@@ -183,7 +183,7 @@ class Hold:
         # on must not stand in the way of the others for ever.
         run = self.chunk.attempt
         if result.outcome is Outcome.REFUSED:
-            is_released = run.brake_released and result.enhanced != QUOTA
+            is_released = run.brake_released and result.enhanced not in QUOTAS
             is_try = is_released or self.is_persons(letter, result)
         else:
             # It may be this very letter that breaks connections, for everybody.
@@ -201,10 +201,10 @@ class Hold:
         """Pause the run for a refusal, with the reason that the server's code gives."""
         if result.outcome is Outcome.LOGIN:
             reason = reasons.LOGIN_REFUSED
-        elif result.enhanced.startswith("5.7."):
-            reason = reasons.POLICY_REFUSED
-        else:
+        elif result.enhanced in QUOTAS or result.enhanced.startswith("5.3."):
             reason = reasons.QUOTA_REFUSED
+        else:
+            reason = reasons.POLICY_REFUSED
         self.pause = (reason, result.text)
 
     def recorded(self, results: Sequence[tuple[Letter, Result]], sums: Sums) -> None:
@@ -282,10 +282,10 @@ class Rota:
         self._turns.sort(key=lambda run: run.breaks if health.is_probing else 0)
         self.waits = list(waits.values())
         # Last: the right to probe a server in trouble is given to one worker at a time.
-        may_send = not health.is_resting and health.state.take_probe(health.worker, now)
-        health.is_out = bool(self._turns) and not may_send
-        if health.is_out:
-            self._turns = []
+        health.is_out = bool(self._turns) and (
+            health.is_resting or not health.state.take_probe(health.worker, now)
+        )
+        self._turns = [] if health.is_out else self._turns
         self._was_empty = not self._turns
 
     def skeleton(self, attempt: Attempt, address: str) -> letter.Skeleton:

@@ -28,8 +28,7 @@ TROUBLE = 3  # broken connections in a row, or complaining domains, that are the
 TELL_SECONDS = 1.0  # between two notes for the other workers that letters are taken
 PATIENCE = timedelta(seconds=2.5)  # for such a note of another worker
 NO_PLACE_SECONDS = 15.0  # seconds for which a worker without a connection leaves them to the others
-# By one connection, to break TROUBLE times a silent server may need longer than a turn.
-MORE_SECONDS = 40.0
+MORE_SECONDS = 40.0  # a silent server may take longer than a turn to break one connection often
 
 
 class Outcome(Enum):
@@ -64,18 +63,19 @@ RULES: tuple[tuple[tuple[str, ...], str, str, Outcome], ...] = (
     # The server closes because it ends or waited too long for us: no word about the letter.
     (LETTER, r"421", r"4\.(3\.|4\.2)", Outcome.UNSENT),
     (LETTER, r"421", r".*", Outcome.SLOW),
-    # RFC 5321 4.2.1: the server closes the connection, whatever was asked.
-    (("mail",), r"421", r".*", Outcome.UNSENT),
-    # RFC 5321 4.2.3: out of step, for example inside a transaction that it did not close.
-    (("mail",), r"503", r".*", Outcome.UNSENT),
-    # The sender's address is ours: a refusal of it concerns every letter.
+    # RFC 5321 4.2.1, 4.2.3: it closes, or is out of step, perhaps in a transaction left open.
+    (("mail",), r"421|503", r".*", Outcome.UNSENT),
+    # The sender's address is ours: a refusal of it concerns every letter, but for one of policy.
+    (("mail",), r"5..", r"5\.(7\.|4\.5)", Outcome.REFUSED),
     (("mail",), r"[45]..", r".*", Outcome.TROUBLE),
     # RFC 5321 4.2.3: the server does not follow our commands, or fails by itself; that says
     # nothing of the person. One such reply is tried later, several in a row are trouble.
     (LETTER, r"50[0234]", r".*", Outcome.UNSENT),
-    # Security or policy (RFC 3463 3.8), a sending limit (5.4.5), a full system (5.3): it may be
-    # that the server does not want this mailing; Hold.refused counts, and knows whom it met before.
-    (LETTER, r"5..", r"5\.(7\.|4\.5|3\.)", Outcome.REFUSED),
+    # It has no room, or cannot keep the letter (RFC 3463 3.4), whoever it is for.
+    (("data", "body"), r"4..", r"4\.3\.[015]", Outcome.UNSENT),
+    # Security or policy (RFC 3463 3.8), a sending limit (5.4.5), a full system (5.3), a sender that
+    # is refused (3.2): the server may not want this mailing; Hold.refused counts.
+    (LETTER, r"5..", r"5\.(7\.|4\.5|3\.|1\.(7|8|90)$)", Outcome.REFUSED),
     (LETTER, r"4..", r".*", Outcome.LATER),
     (LETTER, r"5..", r".*", Outcome.NEVER),
     (("body",), r"2..", r".*", Outcome.ACCEPTED),
@@ -182,6 +182,7 @@ class Health:
     def __init__(self, name: str, worker: str) -> None:
         self.name, self.worker, self.trouble = name, worker, ""
         self.is_out = False  # letters wait, and the server is not to be tried yet
+        self.gave_up = False  # it was this worker that broke the connections, since it stops
         self._is_full = False  # the trouble is that there was no connection
         self._rest_until = self._told_at = float("-inf")
         self.domains = limits.Domains()
@@ -214,7 +215,7 @@ class Health:
                 self._settle(lambda sent, cause: cause is Outcome.UNSENT or sent.hold is hold)
         elif outcome is Outcome.SLOW:
             result = self._complaint(letter, result)
-        elif outcome in (Outcome.UNSENT, Outcome.DOUBT):
+        elif outcome in (Outcome.UNSENT, Outcome.DOUBT) and not self.gave_up:
             self._breaks.append(hold.chunk.attempt_id)
             if len(self._breaks) >= TROUBLE:
                 self.trouble = result.text
@@ -260,18 +261,17 @@ class Health:
             return ""
         words, self.trouble, self._is_full = self.trouble, "", False
         broken_by = set(self._breaks) if len(self._breaks) >= TROUBLE else ()
-        self.state.report_trouble(words, timezone.now(), broken_by)
-        self._breaks.clear()
-        self._complaints.clear()
+        self.state.report_trouble(words, timezone.now(), broken_by, worker=self.worker)
+        self._breaks, self._complaints = [], set()
         return words
 
     def _others_are_served(self, is_over: Callable[[], bool]) -> bool:
-        """Wait a moment for a letter of another worker to be taken."""
+        """Wait a moment for a letter of another worker to be taken; who ends leaves it to them."""
         asked_at = timezone.now()
         others = Chunk.objects.exclude(worker__in=("", self.worker))
         served = MailServer.objects.filter(name=self.name, well_at__gt=asked_at)
-        while (now := timezone.now()) - asked_at < PATIENCE and not is_over():
-            if served.exists():
+        while (now := timezone.now()) - asked_at < PATIENCE:
+            if served.exists() or is_over():
                 return True
             if not others.filter(leased_until__gte=now).exists():
                 return False

@@ -134,8 +134,11 @@ class Pool:
             self.step(self.LOOK)
 
     def give_up(self) -> None:
-        """Wait no longer for answers: letters without one are in doubt."""
+        """Wait no longer for answers: letters that left whole are in doubt, others were not begun."""
         for session in [s for s in self.sessions.values() if s.letter]:
+            if not session.handed_over:
+                letter, session.letter = session.letter, None
+                self.returned(letter)
             self._drop(session, Broken(session.stage, f"{self.server.name}: no answer in time"))
 
     def close(self) -> None:

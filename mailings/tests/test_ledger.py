@@ -9,11 +9,12 @@ import pytest
 from django.utils import timezone
 
 from conftest import make_client, make_mailing
-from mailings import journal, reasons, runs
+from mailings import housekeeping, journal, reasons, runs
 from mailings.delivery import dispatch, ledger
 from mailings.delivery.transport import Outcome, Result
+from mailings.housekeeping import Deadline
 from mailings.metrics import Totals
-from mailings.models import Mailing
+from mailings.models import Attempt, Mailing
 from mailings.tests.conftest import ledger_of, make_due, only_run
 
 
@@ -245,6 +246,17 @@ class TestDoubtStays:
 
 
 class TestErrorsOfOurs:
+    def test_rows_that_vanish_from_the_ledger_are_missed(self, server, due):
+        runs.open_due(timezone.now())
+        run = only_run(due)
+        run.deliveries.filter(email__in=["c1@example.com", "c3@example.com"]).delete()
+        dispatch.run_pass()
+        run.refresh_from_db()
+        assert (run.status, run.planned, run.accepted, run.unknown) == ("partial", 5, 3, 2)
+        Attempt.objects.update(finished_at=timezone.now() - timedelta(days=1))
+        [finding] = housekeeping.sweep(timezone.now(), Deadline())
+        assert finding.problem == "unknown 2, in the ledger 0"
+
     @pytest.mark.parametrize("name", ["Sale 50% off", "%s %(x)s %", "100 %"])
     def test_percent_signs_in_names(self, server, owner, name):
         owner.company = name
@@ -263,6 +275,18 @@ class TestErrorsOfOurs:
         assert server.letters == []
         assert set(ledger_of(due).values()) == {"planned"}
         assert "No space left" in only_run(due).server_response
+
+    def test_a_host_without_room_for_a_journal_leaves_the_run_to_others(
+        self, server, due, monkeypatch
+    ):
+        def fail(*_args: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        with monkeypatch.context() as full_disk:
+            full_disk.setattr(journal.os, "posix_fallocate", fail)
+            dispatch.run_pass()
+        dispatch.run_pass()
+        assert only_run(due).status == "success"
 
     def test_a_host_that_cannot_be_one_is_trouble(self, server, due, settings):
         settings.EMAIL_HOST = "mail..example.com"

@@ -153,6 +153,28 @@ def test_worker_killed_with_the_probe_in_hand(site, mail):
     assert_nobody_lost(mail, run, 20, doubled=0)
 
 
+def test_outage_that_meets_four_workers_pauses_nothing(site, mail):
+    """S5: each of them breaks several connections, and it is one outage all the same."""
+    silent, well = threading.Event(), threading.Event()
+
+    def fall_silent(_stage: str, _recipient: str) -> None:
+        if len(mail.letters) > 500 and not well.is_set():
+            silent.set()
+            well.wait(60)
+
+    mail.before = fall_silent
+    mailing = site.make_due(6000)
+    slow = {"SMTP_TIMEOUT": "2", "MAILING_RETRY_DELAYS": "1,1,1,1"}
+    site.start("qcluster", MAILING_WORKERS="4", SMTP_CONNECTIONS="4", **slow)
+    assert silent.wait(60)
+    wait_for(lambda: site.python(f"result = {IN_TROUBLE}"), "the outage is known")
+    nobody = "result = not Chunk.objects.exclude(worker='').exists()"
+    wait_for(lambda: site.python(nobody), "all workers have put down what they had")
+    assert site.python("result = Attempt.objects.get().breaks") == 1
+    well.set()
+    assert site.wait_for_status(mailing, "success")["accepted"] == 6000
+
+
 def test_whole_cluster_killed(site, mail):
     """S5: all processes die; the next cluster finishes the run by itself."""
     mailing = site.make_due(200)

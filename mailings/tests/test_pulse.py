@@ -60,9 +60,10 @@ class TestLine:
             "letters answered after 20.0 ms"
         )
 
-    def test_as_json_its_values_are_fields(self, pulse, lines):
+    def test_as_json_its_values_are_fields(self, pulse, lines, settings):
+        settings.EMAIL_HOST, settings.EMAIL_PORT = "bad.test", 25
         MailServer.objects.create(name="bad.test:25", trouble_since=ago(5))
-        MailServer.objects.create(name="good.test:25")
+        MailServer.objects.create(name="former.test:25", trouble_since=ago(9))
         count(accepted=10, deferred=1)
         pulse.beat(5.0)
         pulse.beat(10.0)

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from mailings import runs
 from mailings.delivery.transport import RULES, Outcome, classify
-from mailings.models import Chunk, MailServer
+from mailings.models import Attempt, Chunk, MailServer
 from mailings.smtp.protocol import Reply, Server
 
 LETTER_STAGES = ("rcpt", "data", "body")
@@ -42,6 +42,11 @@ CASES = [
     (["mail"], 503, "5.5.1 Nested MAIL command", Outcome.UNSENT),
     (["mail"], 451, "4.3.0 Temporary lookup failure", Outcome.TROUBLE),
     (["mail"], 550, "5.1.8 Bad sender", Outcome.TROUBLE),
+    (["mail"], 550, "5.4.5 Daily sending quota exceeded", Outcome.REFUSED),
+    (["mail"], 550, "5.7.1 Not allowed to send today", Outcome.REFUSED),
+    (["data", "body"], 451, "4.3.0 Error: queue file write error", Outcome.UNSENT),
+    (["data", "body"], 452, "4.3.1 Insufficient system storage", Outcome.UNSENT),
+    (["rcpt"], 451, "4.3.0 Temporary lookup failure", Outcome.LATER),
     (LETTER_STAGES, 500, "5.5.2 Syntax error", Outcome.UNSENT),
     (LETTER_STAGES, 502, "5.5.1 Not implemented", Outcome.UNSENT),
     (LETTER_STAGES, 503, "5.5.1 Bad sequence of commands", Outcome.UNSENT),
@@ -49,6 +54,8 @@ CASES = [
     (LETTER_STAGES, 550, "5.7.1 Message rejected as spam", Outcome.REFUSED),
     (LETTER_STAGES, 550, "5.4.5 Daily sending quota exceeded", Outcome.REFUSED),
     (LETTER_STAGES, 552, "5.3.4 Message too big for system", Outcome.REFUSED),
+    (LETTER_STAGES, 550, "5.1.8 Access denied, bad outbound sender", Outcome.REFUSED),
+    (LETTER_STAGES, 550, "5.1.90 Your message exceeds your daily limit", Outcome.REFUSED),
     (LETTER_STAGES, 450, "4.2.0 Greylisted", Outcome.LATER),
     (LETTER_STAGES, 452, "4.2.2 Mailbox full", Outcome.LATER),
     (LETTER_STAGES, 451, "Local error in processing", Outcome.LATER),
@@ -133,8 +140,21 @@ class TestProbe:
         assert runs.is_work_waiting(at + timedelta(seconds=25))
         assert third.take_probe("c", at + timedelta(seconds=25))
         # A probe that failed is waited out all the same.
-        third.report_trouble("421 Down", at + timedelta(seconds=26))
+        third.report_trouble("421 Down", at + timedelta(seconds=26), worker="c")
         assert not third.take_probe("d", third.next_try_at - timedelta(seconds=1))
+
+    def test_one_outage_is_one_failure_whoever_meets_it(self, state, due):
+        """S5: other workers' letters were on their way: they may time out minutes later."""
+        runs.open_due(timezone.now())
+        run, now = Attempt.objects.get(), timezone.now()
+        workers = [MailServer.objects.get(pk=state.pk) for _ in range(4)]
+        for number, each in enumerate(workers):
+            at = now + timedelta(seconds=50 * number)
+            each.report_trouble("no answer in time", at, [run.pk], worker=str(number))
+        for each in (MailServer.objects.get(pk=state.pk), *workers):
+            assert (each.trouble_since, each.failures) == (now, 1)
+        run.refresh_from_db()
+        assert (run.breaks, run.paused_at) == (1, None)
 
     def test_nobody_probes_before_the_time(self, state):
         now = timezone.now()

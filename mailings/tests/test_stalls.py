@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from django.db import OperationalError
@@ -18,12 +19,12 @@ from django.utils import timezone
 from bench.processes import family, wait_for
 from mailings import journal, reasons, rescue, runs
 from mailings.delivery import dispatch, hold, ledger
-from mailings.delivery.transport import Outcome, Result
+from mailings.delivery.transport import Health, Outcome, Result
 from mailings.models import Attempt, Chunk, Mailing, MailServer
 from mailings.smtp.protocol import Server
 from mailings.tests.conftest import ledger_of, make_due, only_run, point_at
 from mailings.tests.processes import Site, site, template
-from mailings.tests.servers import LATER, ScriptedServer
+from mailings.tests.servers import HANG, LATER, ScriptedServer
 
 __all__ = ["site", "template"]
 
@@ -146,6 +147,40 @@ def test_answers_on_their_way_are_heard_after_an_error(server, due, monkeypatch)
     monkeypatch.undo()
     dispatch.run_pass()
     assert_each_got_one(server, due)
+
+
+@pytest.mark.parametrize(
+    ("stage", "states"), [("body", {"deferred": 4, "planned": 8}), ("rcpt", {"planned": 12})]
+)
+def test_who_stops_blames_neither_the_server_nor_the_run(
+    server, owner, settings, monkeypatch, stage, states
+):
+    """It breaks the connections itself: only what left whole is in doubt, and others go on."""
+    settings.SMTP_TIMEOUT, settings.SMTP_CONNECTIONS = PATIENCE, 4
+    monkeypatch.setattr(dispatch, "STOP_SECONDS", 0.1)
+    server.fail(stage, HANG)
+    due = make_due(owner, 12)
+    verb = {"body": "DATA", "rcpt": "RCPT"}[stage]
+
+    def is_stopping() -> bool:
+        begun = sum(command.startswith(verb) for command in server.commands)
+        return min(begun, len(server.letters) if stage == "body" else begun) >= 4
+
+    assert not dispatch.run_pass(stopping=is_stopping).trouble
+    assert MailServer.objects.get().trouble_since is None
+    assert (only_run(due).breaks, only_run(due).paused_at) == (0, None)
+    assert Counter(ledger_of(due).values()) == states
+
+
+def test_who_ends_without_a_connection_leaves_the_server_to_the_others(due):
+    runs.open_due(timezone.now())
+    lease = timezone.now() + timedelta(seconds=20)
+    Chunk.objects.update(worker="another", leased_until=lease)
+    health = Health("mail.test:25", "this one")
+    letter = SimpleNamespace(hold=SimpleNamespace(results=[]))
+    health.judge(letter, Result(Outcome.FULL, 421, "421 Too many connections"))
+    assert health.face_trouble(lambda: True) == ""
+    assert MailServer.objects.get().trouble_since is None
 
 
 def test_server_with_one_connection_that_closes_often(owner, settings, monkeypatch):

@@ -70,7 +70,8 @@ class TestOnce:
         assert "\x1b" not in out
         assert "█" not in out
 
-    def test_everything_that_can_be_told(self, owner, monkeypatch):
+    def test_everything_that_can_be_told(self, owner, monkeypatch, settings):
+        settings.EMAIL_HOST, settings.EMAIL_PORT = "mail.test", 25
         monkeypatch.setattr("mailings.management.commands.mailing.SAMPLE", 0)
         Counter.objects.create(name="letters:accepted", value=1234567)
         Counter.objects.create(name="doubtful", value=1012)
@@ -106,7 +107,8 @@ class TestOnce:
             make_run(owner)
         assert "… and 1 more" in show()
 
-    def test_words_of_a_mail_server_move_no_terminal(self):
+    def test_words_of_a_mail_server_move_no_terminal(self, settings):
+        settings.EMAIL_HOST, settings.EMAIL_PORT = "mail.test", 25
         MailServer.objects.create(
             name="mail.test:25", trouble_since=ago(60), response="421 \x1b[2J\r\nbusy"
         )
