@@ -28,7 +28,6 @@ from django.db.models.functions import Coalesce
 from django.forms import CheckboxSelectMultiple
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
-from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.functional import cached_property
 from django.utils.translation import gettext, ngettext
@@ -45,10 +44,11 @@ from wagtail.search import index
 
 from blog import feeds, search
 from blog.blocks import ArticleBlock
+from blog.dating import date_first_publication
 from blog.forms import BlogPageForm, CopyPostForm
 from blog.loading import images_of, load_listed_sizes, load_sizes
 from blog.paging import PostsByKey
-from blog.readings.models import DailyViews, Reading, Salt
+from blog.readings.models import DailyViews, Reading, Salt, today
 from blog.snippets import Author, Category, Filed
 from blog.text import collect_text, count_minutes
 
@@ -403,7 +403,11 @@ class BlogPage(PublicPageMixin, Page):
         verbose_name=_("image"),
         help_text=_("Stands above the text, in lists and where the post is shared."),
     )
-    published_on = models.DateField(_("publication date"), default=timezone.localdate)
+    published_on = models.DateField(
+        _("publication date"),
+        default=today,
+        help_text=_("Unless you change it, the day on which the post is first published."),
+    )
     author = models.ForeignKey(
         Author,
         null=True,
@@ -488,6 +492,8 @@ class BlogPage(PublicPageMixin, Page):
         if self._state.adding and self.alias_of_id:
             # Wagtail leaves out nothing when it makes an alias.
             self.view_count, self.shuffle = 0, random_place()
+        elif fields is None:
+            date_first_publication(self)
         super().save(*args, **kwargs)
 
     def with_content_json(self, content: dict[str, Any]) -> BlogPage:
