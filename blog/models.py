@@ -332,7 +332,7 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
         """Return the addresses of the lists, and the feeds, that show a post."""
         kinds = [("category", thing) for thing in post.categories.all()]
         kinds += [("tag", tag) for tag in post.tags.all()]
-        kinds += [("author", post.author)] if post.author else []
+        kinds += [("author", post.listed_author)] if post.listed_author else []
         feeds = [f"{self.url}feed/", f"{self.url}feed/atom/"]
         return [*feeds, *(self.get_list_address(*kind) for kind in kinds)]
 
@@ -521,6 +521,14 @@ class BlogPage(PublicPageMixin, Page):
         }
 
     # Read once for a page that names them in several places.
+
+    @cached_property
+    def listed_author(self) -> Author | None:
+        """Return the author as written down in the language of the post, whose list is there."""
+        author = self.author
+        if author is None or author.locale_id == self.locale_id:
+            return author
+        return author.in_locale(self.locale_id)
 
     @cached_property
     def own_tags(self) -> list[Tag]:
