@@ -12,6 +12,18 @@ from wagtail.admin.forms.pages import CopyForm
 
 from blog.readings.models import today
 
+BLOG_SLUG = "blog"  # So templates have it, without a query.
+
+
+class BlogIndexForm(WagtailAdminPageForm):
+    """Refuse another address: the header and footer of every page lead to this one."""
+
+    def clean_slug(self) -> str:
+        if self.cleaned_data["slug"] not in ("", BLOG_SLUG):
+            words = _("The blog keeps its address “%(slug)s”: every page of the site links to it.")
+            raise ValidationError(words % {"slug": BLOG_SLUG})
+        return BLOG_SLUG
+
 
 class BlogPageForm(WagtailAdminPageForm):
     """Offer the categories of the language of the post, and refuse a day to come.

@@ -45,7 +45,7 @@ from wagtail.search import index
 from blog import feeds, search
 from blog.blocks import ArticleBlock
 from blog.dating import date_first_publication
-from blog.forms import BlogPageForm, CopyPostForm
+from blog.forms import BlogIndexForm, BlogPageForm, CopyPostForm
 from blog.loading import images_of, load_listed_sizes, load_sizes
 from blog.paging import PostsByKey
 from blog.readings.models import DailyViews, Reading, Salt, today
@@ -101,6 +101,7 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
     parent_page_types = ["home.HomePage"]
     subpage_types = ["blog.BlogPage"]
     content_panels = [*Page.content_panels, "lead"]
+    base_form_class = BlogIndexForm
     template = "blog/index.html"
 
     class Meta:
