@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from functools import cache, lru_cache
 from threading import Lock
 from typing import TYPE_CHECKING, Any
+from unicodedata import normalize
 
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection
@@ -36,7 +37,13 @@ WORD = re.compile(r"\w+")
 
 def clean(query: str) -> str:
     """Return the words of a query; signs mean nothing."""
-    return " ".join(WORD.findall(query.replace("_", " ")))[:LONGEST_QUERY].strip()
+    words = WORD.findall(compose(query).replace("_", " "))
+    return " ".join(words)[:LONGEST_QUERY].strip()
+
+
+def compose(text: str) -> str:
+    """Return a text with each letter as one character: macOS writes й as и and a sign, no word."""
+    return normalize("NFC", text)
 
 
 # The vowel before the last consonant of a Russian stem, which other forms lack: рассылок, рассылка.
@@ -68,7 +75,7 @@ def stem(word: str) -> str:
 
 
 def stems_to_index(text: str) -> str:
-    return " ".join(stem(word) for word in WORD.findall(text))
+    return " ".join(stem(word) for word in WORD.findall(compose(text)))
 
 
 # Wagtail's own search ranks every post found: a third of a second where PostgreSQL has 10,000 posts,
@@ -130,8 +137,9 @@ def add_excerpts(posts: Iterable[BlogPage], query: str) -> None:
     """Give each post a title and an excerpt in which the found words are marked."""
     stems = {stem(word) for word in query.split()}
     for post in posts:
-        post.marked_title = mark(post.title, stems)
-        post.excerpt = mark(cut_out(f"{post.lead} {flatten(post)}", stems), stems)
+        post.marked_title = mark(compose(post.title), stems)
+        text = compose(f"{post.lead} {flatten(post)}")
+        post.excerpt = mark(cut_out(text, stems), stems)
 
 
 def flatten(post: BlogPage) -> str:

@@ -7,6 +7,7 @@ import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
+from unicodedata import normalize
 
 import pytest
 from wagtail.search.models import IndexEntry
@@ -58,6 +59,17 @@ class TestWords:
         write("Раз", f"Здесь {written} есть.", language="ru", slug="raz")
         write("Два", "Ничего.", language="ru", slug="dva")
         assert found(browser, query, "/ru/blog/") == ["Раз"]
+
+    @pytest.mark.parametrize("asked", ["NFC", "NFD"])
+    @pytest.mark.parametrize("written", ["NFC", "NFD"])
+    def test_letters_of_two_characters(self, browser, written, asked):
+        """What is pasted from a Mac may hold й as и with a breve."""
+        text = normalize(written, "Новый чай.")
+        write("Раз", text, lead="Коротко.", language="ru", slug="raz")
+        query = normalize(asked, "чай")
+        assert found(browser, query, "/ru/blog/") == ["Раз"]
+        html = browser().get("/ru/blog/search/", {"q": query}).text
+        assert "Новый <mark>чай</mark>" in html
 
     def test_title_and_lead_count(self, browser):
         write("Harbour")
