@@ -154,6 +154,7 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
             context_overrides={
                 "query": query,
                 "posts": posts,
+                "too_common": bool(query) and found.are_too_common,
                 # Search engines shall not have what was typed, and nobody passes it on.
                 **dict.fromkeys(["canonical", "alternates", "share", "structured"]),
             },

@@ -10,6 +10,7 @@ from threading import Lock
 from unicodedata import normalize
 
 import pytest
+from django.db import connection
 from wagtail.search.models import IndexEntry
 
 from blog import search, tasks
@@ -109,6 +110,14 @@ class TestPage:
     def test_nothing_found_says_so(self, browser):
         write("One")
         assert "Nothing was found" in browser().get("/blog/search/", {"q": "zebra"}).text
+
+    @pytest.mark.parametrize("query", ["how to", "как", "the и"])
+    def test_words_too_common_for_the_index_are_named_so(self, browser, query):
+        """PostgreSQL drops them; SQLite looks for them as for any other."""
+        write("How to make tea")
+        html = browser().get("/blog/search/", {"q": query}).text
+        assert ("These words are too common" in html) == (connection.vendor == "postgresql")
+        assert "too common" not in browser().get("/blog/search/", {"q": f"{query} tea"}).text
 
     @pytest.mark.parametrize("query", ["", "   ", "!!!"])
     def test_without_words_it_asks_for_some(self, browser, query):
