@@ -42,7 +42,8 @@ def date_first_publication(post: BlogPage) -> None:
 
 
 def goes_live_first(post: BlogPage) -> bool:
-    if not (post.pk and post.live and post.first_published_at):
+    # An alias has the day of its source.
+    if not (post.pk and post.live and post.first_published_at) or post.alias_of_id:
         return False
     # Wagtail sets both to one moment; asking the row is for this case alone.
     first = post.first_published_at == post.last_published_at

@@ -129,6 +129,16 @@ class TestOthers:
         alias.refresh_from_db()
         assert alias.published_on == today()
 
+    def test_alias_begun_on_a_chosen_day_follows_too(self):
+        day = date(2026, 3, 8)
+        post = make_draft(day=day)
+        alias = post.create_alias(update_slug="again")
+        made = datetime(2026, 3, 8, 12, tzinfo=timezone.get_default_timezone())
+        PageLogEntry.objects.filter(page=alias.pk).update(timestamp=made)
+        post.latest_revision.publish()
+        alias.refresh_from_db()
+        assert alias.published_on == day
+
     def test_translation_keeps_the_day_of_what_was_published(self):
         post = make_post("Tea", published_on=date(2026, 3, 8))
         translation = post.copy_for_translation(Locale.objects.get(language_code="ru"))
