@@ -270,12 +270,16 @@ def test_post_comes_and_goes_by_the_clock(site, blog, sit_down):
 
 
 def test_what_is_written_is_checked(blog, sit_down):
-    """The panel asks the preview, whose words are counted."""
+    """The panel asks the preview: its words are counted, and axe finds a heading too deep."""
     from playwright.sync_api import expect
 
     writer = Editor(sit_down(), "anna")
     writer.write(blog, TITLE)
+    writer.add_block("Text")
+    writer.page.locator("[data-contentpath=body] [contenteditable=true]").last.click()
+    writer.page.keyboard.type("### Too deep")
     panel = writer.check()
+    expect(panel.locator("[data-content-checker-row]")).to_contain_text(["heading hierarchy"])
     # The text, the quote and the code, and the words around them.
     assert int(panel.locator("[data-content-word-count]").inner_text()) > 20
     expect(panel.locator("[data-content-reading-time]")).not_to_have_text("-")
