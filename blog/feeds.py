@@ -10,6 +10,7 @@ from django.http import HttpResponse
 from django.utils import timezone
 from django.utils.feedgenerator import Atom1Feed, Rss201rev2Feed, SyndicationFeed
 
+from blog.dating import day_of
 from blog.text import fit_for_xml
 
 if TYPE_CHECKING:
@@ -42,12 +43,22 @@ def respond(blog: BlogIndexPage, kind: type[SyndicationFeed], place: str) -> Htt
     return response
 
 
+def moment_of(post: BlogPage) -> datetime:
+    """Return when a post came: the moment if it was that day, else its noon, and never one to come."""
+    zone = timezone.get_default_timezone()
+    first = post.first_published_at
+    if first and day_of(first) == post.published_on:
+        return timezone.localtime(first, zone)
+    noon = timezone.make_aware(datetime.combine(post.published_on, time(12)), zone)
+    return min(noon, timezone.localtime(timezone=zone))
+
+
 def add_item(feed: SyndicationFeed, post: BlogPage) -> None:
     feed.add_item(
         title=fit_for_xml(post.title),
         link=absolute(post.url),
         description=fit_for_xml(post.lead),
-        pubdate=timezone.make_aware(datetime.combine(post.published_on, time(12))),
+        pubdate=moment_of(post),
         updateddate=post.last_published_at,
         author_name=fit_for_xml(post.author.name) if post.author else None,
         categories=[fit_for_xml(category.name) for category in post.categories.all()],

@@ -28,7 +28,6 @@ from django.db.models.functions import Coalesce
 from django.forms import CheckboxSelectMultiple
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
-from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.functional import cached_property
 from django.utils.translation import gettext, ngettext
@@ -45,10 +44,11 @@ from wagtail.search import index
 
 from blog import feeds, search
 from blog.blocks import ArticleBlock
-from blog.forms import BlogPageForm, CopyPostForm
+from blog.dating import date_first_publication
+from blog.forms import BlogIndexForm, BlogPageForm, CopyPostForm
 from blog.loading import images_of, load_listed_sizes, load_sizes
 from blog.paging import PostsByKey
-from blog.readings.models import DailyViews, Reading, Salt
+from blog.readings.models import DailyViews, Reading, Salt, today
 from blog.snippets import Author, Category, Filed
 from blog.text import collect_text, count_minutes
 
@@ -101,6 +101,7 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
     parent_page_types = ["home.HomePage"]
     subpage_types = ["blog.BlogPage"]
     content_panels = [*Page.content_panels, "lead"]
+    base_form_class = BlogIndexForm
     template = "blog/index.html"
 
     class Meta:
@@ -153,6 +154,7 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
             context_overrides={
                 "query": query,
                 "posts": posts,
+                "too_common": bool(query) and found.are_too_common,
                 # Search engines shall not have what was typed, and nobody passes it on.
                 **dict.fromkeys(["canonical", "alternates", "share", "structured"]),
             },
@@ -332,7 +334,7 @@ class BlogIndexPage(PublicPageMixin, RoutablePageMixin, Page):
         """Return the addresses of the lists, and the feeds, that show a post."""
         kinds = [("category", thing) for thing in post.categories.all()]
         kinds += [("tag", tag) for tag in post.tags.all()]
-        kinds += [("author", post.author)] if post.author else []
+        kinds += [("author", post.listed_author)] if post.listed_author else []
         feeds = [f"{self.url}feed/", f"{self.url}feed/atom/"]
         return [*feeds, *(self.get_list_address(*kind) for kind in kinds)]
 
@@ -403,7 +405,11 @@ class BlogPage(PublicPageMixin, Page):
         verbose_name=_("image"),
         help_text=_("Stands above the text, in lists and where the post is shared."),
     )
-    published_on = models.DateField(_("publication date"), default=timezone.localdate)
+    published_on = models.DateField(
+        _("publication date"),
+        default=today,
+        help_text=_("Unless you change it, the day on which the post is first published."),
+    )
     author = models.ForeignKey(
         Author,
         null=True,
@@ -488,6 +494,8 @@ class BlogPage(PublicPageMixin, Page):
         if self._state.adding and self.alias_of_id:
             # Wagtail leaves out nothing when it makes an alias.
             self.view_count, self.shuffle = 0, random_place()
+        elif fields is None:
+            date_first_publication(self)
         super().save(*args, **kwargs)
 
     def with_content_json(self, content: dict[str, Any]) -> BlogPage:
@@ -515,6 +523,14 @@ class BlogPage(PublicPageMixin, Page):
         }
 
     # Read once for a page that names them in several places.
+
+    @cached_property
+    def listed_author(self) -> Author | None:
+        """Return the author as written down in the language of the post, whose list is there."""
+        author = self.author
+        if author is None or author.locale_id == self.locale_id:
+            return author
+        return author.in_locale(self.locale_id)
 
     @cached_property
     def own_tags(self) -> list[Tag]:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from functools import cache, lru_cache
 from threading import Lock
 from typing import TYPE_CHECKING, Any
+from unicodedata import normalize
 
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection
@@ -36,7 +37,13 @@ WORD = re.compile(r"\w+")
 
 def clean(query: str) -> str:
     """Return the words of a query; signs mean nothing."""
-    return " ".join(WORD.findall(query.replace("_", " ")))[:LONGEST_QUERY].strip()
+    words = WORD.findall(compose(query).replace("_", " "))
+    return " ".join(words)[:LONGEST_QUERY].strip()
+
+
+def compose(text: str) -> str:
+    """Return a text with each letter as one character: macOS writes й as и and a sign, no word."""
+    return normalize("NFC", text)
 
 
 # The vowel before the last consonant of a Russian stem, which other forms lack: рассылок, рассылка.
@@ -68,16 +75,20 @@ def stem(word: str) -> str:
 
 
 def stems_to_index(text: str) -> str:
-    return " ".join(stem(word) for word in WORD.findall(text))
+    return " ".join(stem(word) for word in WORD.findall(compose(text)))
 
 
 # Wagtail's own search ranks every post found: a third of a second where PostgreSQL has 10,000 posts,
 # 14 seconds where SQLite has them. What is in the index is open to a query that uses it.
+# PostgreSQL drops words as common as "how" and "как", and finds nothing where no other is left;
+# the row of TOO_COMMON says so without a second query.
 POSTGRESQL = """
-SELECT p.page_ptr_id FROM {entries} e JOIN blog_blogpage p ON p.page_ptr_id = e.object_id::bigint
+(SELECT p.page_ptr_id FROM {entries} e JOIN blog_blogpage p ON p.page_ptr_id = e.object_id::bigint
  WHERE e.body @@ plainto_tsquery('russian', %s) AND e.content_type_id = %s
- ORDER BY ts_rank(e.title, plainto_tsquery('russian', %s)) DESC, p.published_on DESC, p.page_ptr_id DESC
+ ORDER BY ts_rank(e.title, plainto_tsquery('russian', %s)) DESC, p.published_on DESC, p.page_ptr_id DESC)
+UNION ALL SELECT {too_common} WHERE numnode(plainto_tsquery('russian', %s)) = 0
 """
+TOO_COMMON = -1
 SQLITE = """
 SELECT e.object_id FROM {entries}_fts f JOIN {entries} e ON e.id = f.rowid
  WHERE {entries}_fts MATCH %s AND e.content_type_id = %s
@@ -96,8 +107,17 @@ class Found(PostsByKey):
         self.stems = [stem(word) for word in query.split()]
 
     @cached_property
+    def indexed(self) -> list[int]:
+        return self.ask_index()
+
+    @property
+    def are_too_common(self) -> bool:
+        """Return whether the index knows none of the words, for every text has them."""
+        return self.indexed == [TOO_COMMON]
+
+    @cached_property
     def keys(self) -> list[int]:
-        keys = self.ask_index()
+        keys = [] if self.are_too_common else self.indexed
         shown = self.pages
         if len(keys) < FEW:
             shown = shown.filter(pk__in=keys)
@@ -108,12 +128,13 @@ class Found(PostsByKey):
         kind = ContentType.objects.get_for_model(self.cards.model).pk
         if connection.vendor == "postgresql":
             words = " ".join(self.stems)
-            sql, params = POSTGRESQL, [words, kind, words]
+            sql, params = POSTGRESQL, [words, kind, words, words]
         else:
             words = " AND ".join(f'"{word}"' for word in self.stems)
             sql, params = SQLITE, [f"{{title body}} : ({words})", kind]
         with connection.cursor() as cursor:
-            cursor.execute(sql.format(entries=IndexEntry._meta.db_table), params)
+            table = IndexEntry._meta.db_table
+            cursor.execute(sql.format(entries=table, too_common=TOO_COMMON), params)
             return [int(key) for (key,) in cursor.fetchall()]
 
     def count(self) -> int:
@@ -130,8 +151,9 @@ def add_excerpts(posts: Iterable[BlogPage], query: str) -> None:
     """Give each post a title and an excerpt in which the found words are marked."""
     stems = {stem(word) for word in query.split()}
     for post in posts:
-        post.marked_title = mark(post.title, stems)
-        post.excerpt = mark(cut_out(f"{post.lead} {flatten(post)}", stems), stems)
+        post.marked_title = mark(compose(post.title), stems)
+        text = compose(f"{post.lead} {flatten(post)}")
+        post.excerpt = mark(cut_out(text, stems), stems)
 
 
 def flatten(post: BlogPage) -> str:

@@ -211,6 +211,14 @@ class Editor:
         # Back to the list of pages.
         self.page.wait_for_url(re.compile(r"/admin/pages/\d+/$"))
 
+    def check(self) -> Any:
+        """Open what Wagtail says of the preview."""
+        self.page.click("[data-side-panel-toggle=checks]")
+        panel = self.page.locator("[data-side-panel=checks]")
+        panel.locator("[data-content-word-count]:text-matches('[1-9]')").wait_for()
+        self.snap("checks")
+        return panel
+
     def submit(self) -> None:
         self.choose_action("[name=action-submit]")
         self.snap("submitted")
@@ -259,6 +267,22 @@ def test_post_comes_and_goes_by_the_clock(site, blog, sit_down):
     wait_for(lambda: not site.python(IS_LIVE), "the worker takes it down")
     assert stranger.sees(TITLE) == []
     assert stranger.page.goto("/blog/tea-in-may/").status == 404
+
+
+def test_what_is_written_is_checked(blog, sit_down):
+    """The panel asks the preview: its words are counted, and axe finds a heading too deep."""
+    from playwright.sync_api import expect
+
+    writer = Editor(sit_down(), "anna")
+    writer.write(blog, TITLE)
+    writer.add_block("Text")
+    writer.page.locator("[data-contentpath=body] [contenteditable=true]").last.click()
+    writer.page.keyboard.type("### Too deep")
+    panel = writer.check()
+    expect(panel.locator("[data-content-checker-row]")).to_contain_text(["heading hierarchy"])
+    # The text, the quote and the code, and the words around them.
+    assert int(panel.locator("[data-content-word-count]").inner_text()) > 20
+    expect(panel.locator("[data-content-reading-time]")).not_to_have_text("-")
 
 
 def test_post_without_a_time_is_there_when_it_is_approved(blog, sit_down):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
+from email.utils import parsedate_to_datetime
 from xml.etree import ElementTree
 
 import pytest
+from django.utils import timezone
 
 from blog.models import BlogIndexPage, BlogPage
+from blog.readings.models import today
 from blog.snippets import Author, Category
 from blog.tests.posts import get_blog, make_post
 
@@ -31,6 +34,32 @@ def test_rss_lists_the_newest_first(browser):
     assert [item.findtext("title") for item in items] == ["Newer", "Older & wiser"]
     assert items[0].findtext("link") == "http://testserver/blog/newer/"
     assert items[0].findtext("pubDate") == "Sat, 02 May 2026 12:00:00 +0300"
+
+
+@pytest.mark.parametrize(
+    ("day", "came", "told"),
+    [
+        # In Moscow it is three hours later.
+        (date(2026, 5, 9), "2026-05-09T05:30:00Z", "Sat, 09 May 2026 08:30:00 +0300"),
+        (date(2026, 5, 9), "2026-05-08T21:30:00Z", "Sat, 09 May 2026 00:30:00 +0300"),
+        (date(2026, 5, 9), "2026-05-09T21:30:00Z", "Sat, 09 May 2026 12:00:00 +0300"),
+        (date(2026, 5, 9), None, "Sat, 09 May 2026 12:00:00 +0300"),
+    ],
+)
+def test_post_has_the_moment_at_which_it_came_that_day(browser, day, came, told):
+    BlogPage.objects.filter(title="Newer").update(published_on=day, first_published_at=came)
+    feed = ElementTree.fromstring(browser().get("/blog/feed/").content)
+    assert feed.findtext("channel/item/pubDate") == told
+
+
+@pytest.mark.parametrize("days", [0, 1])
+def test_no_post_comes_from_the_future(browser, days):
+    """A day to come may be left from before it was refused."""
+    day = today() + timedelta(days=days)
+    BlogPage.objects.filter(title="Newer").update(published_on=day, first_published_at=None)
+    feed = ElementTree.fromstring(browser().get("/blog/feed/").content)
+    told = parsedate_to_datetime(feed.findtext("channel/item/pubDate"))
+    assert told <= timezone.now()
 
 
 def test_atom_says_the_same(browser):

@@ -120,6 +120,31 @@ class TestTranslation:
         assert draft.author.locale == russian
 
 
+class TestAuthorOfAnotherLanguage:
+    """A byline leads to the list of the author in the language of the post, if there is one."""
+
+    def read(self, browser, author: Author) -> str:
+        make_post("Чай", "ru", slug="tea", author=author)
+        return browser().get("/ru/blog/tea/").text
+
+    def test_it_leads_to_the_translation(self, browser):
+        anna = make_author(about="Writes letters.")
+        translation = anna.copy_for_translation(Locale.objects.get(language_code="ru"))
+        translation.slug = "anya"
+        translation.save()
+        html = self.read(browser, anna)
+        assert html.count('href="/ru/blog/author/anya/">Anna Orlova</a>') == 2
+        assert '"url": "http://testserver/ru/blog/author/anya/"' in html
+        assert "author/anna/" not in html
+        assert browser().get("/ru/blog/author/anya/").status_code == 200
+
+    def test_without_one_it_leads_nowhere(self, browser):
+        html = self.read(browser, make_author(about="Writes letters."))
+        assert html.count('<p class="byline-name">Anna Orlova</p>') == 2
+        assert '{"@type": "Person", "name": "Anna Orlova"}' in html
+        assert "author/anna/" not in html
+
+
 class TestReadingTime:
     @pytest.mark.parametrize(("words", "minutes"), [(1, 1), (180, 1), (899, 5)])
     def test_it_follows_the_text(self, browser, words, minutes):

@@ -8,6 +8,7 @@ from datetime import date
 import pytest
 from django.core.exceptions import ValidationError
 from django.urls import reverse
+from wagtail.test.utils.form_data import nested_form_data
 
 from blog.models import BlogIndexPage, BlogPage
 from blog.tests.posts import get_blog, make_post
@@ -93,6 +94,26 @@ def test_post_that_took_one_hides_nothing(browser, slug, live):
     response = browser().get(f"/blog/{slug}/")
     assert response.status_code == 200
     assert "<h1>Tea</h1>" not in response.text
+
+
+@pytest.mark.parametrize(("slug", "status"), [("blog", 302), ("news", 200)])
+@pytest.mark.parametrize("language", ["en", "ru"])
+def test_blog_keeps_its_own(browser, editor, language, slug, status):
+    """Header, footer and home page lead to it."""
+    form = nested_form_data(
+        {
+            "title": "News",
+            "slug": slug,
+            "lead": "",
+            "comments": {"TOTAL_FORMS": 0, "INITIAL_FORMS": 0},
+            "action-publish": "yes",
+        }
+    )
+    address = reverse("wagtailadmin_pages:edit", args=(get_blog(language).pk,))
+    response = browser(editor).post(address, form)
+    assert response.status_code == status
+    assert ("every page of the site links to it" in response.text) == (status == 200)
+    assert get_blog(language).slug == "blog"
 
 
 @pytest.mark.parametrize("slug", ["feed", "search", "tag"])

@@ -7,8 +7,10 @@ import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
+from unicodedata import normalize
 
 import pytest
+from django.db import connection
 from wagtail.search.models import IndexEntry
 
 from blog import search, tasks
@@ -59,6 +61,17 @@ class TestWords:
         write("Два", "Ничего.", language="ru", slug="dva")
         assert found(browser, query, "/ru/blog/") == ["Раз"]
 
+    @pytest.mark.parametrize("asked", ["NFC", "NFD"])
+    @pytest.mark.parametrize("written", ["NFC", "NFD"])
+    def test_letters_of_two_characters(self, browser, written, asked):
+        """What is pasted from a Mac may hold й as и with a breve."""
+        text = normalize(written, "Новый чай.")
+        write("Раз", text, lead="Коротко.", language="ru", slug="raz")
+        query = normalize(asked, "чай")
+        assert found(browser, query, "/ru/blog/") == ["Раз"]
+        html = browser().get("/ru/blog/search/", {"q": query}).text
+        assert "Новый <mark>чай</mark>" in html
+
     def test_title_and_lead_count(self, browser):
         write("Harbour")
         write("Other", lead="About a harbour.")
@@ -97,6 +110,14 @@ class TestPage:
     def test_nothing_found_says_so(self, browser):
         write("One")
         assert "Nothing was found" in browser().get("/blog/search/", {"q": "zebra"}).text
+
+    @pytest.mark.parametrize("query", ["how to", "как", "the и"])
+    def test_words_too_common_for_the_index_are_named_so(self, browser, query):
+        """PostgreSQL drops them; SQLite looks for them as for any other."""
+        write("How to make tea")
+        html = browser().get("/blog/search/", {"q": query}).text
+        assert ("These words are too common" in html) == (connection.vendor == "postgresql")
+        assert "too common" not in browser().get("/blog/search/", {"q": f"{query} tea"}).text
 
     @pytest.mark.parametrize("query", ["", "   ", "!!!"])
     def test_without_words_it_asks_for_some(self, browser, query):

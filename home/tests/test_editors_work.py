@@ -80,6 +80,18 @@ class TestDrafts:
         assert desk.post(address, fill_in("Coffee")).json()["is_valid"]
         assert "<h1>Coffee</h1>" in desk.get(f"{address}?mode=").text
 
+    def test_preview_alone_holds_what_checks_it(self, browser, editor):
+        """The checks of the editor count words and look for faults by it; readers get no byte."""
+        post = make_post("Tea")
+        desk = browser(editor)
+        address = reverse("wagtailadmin_pages:preview_on_edit", args=(post.pk,))
+        desk.post(address, fill_in("Coffee"))
+        draft = reverse("wagtailadmin_pages:view_draft", args=(post.pk,))
+        for preview in (f"{address}?mode=&in_preview_panel=true", draft):
+            assert "wagtail-userbar" in desk.get(preview).text
+        assert "wagtail-userbar" not in desk.get(post.url).text
+        assert "wagtail-userbar" not in browser().get(post.url).text
+
 
 class TestTimes:
     def test_post_comes_and_goes_by_the_clock(self, browser, editor):

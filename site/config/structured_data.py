@@ -42,8 +42,10 @@ def breadcrumbs(places: list[tuple[str, str]]) -> dict[str, Any]:
 def blog_posting(post: Any) -> dict[str, Any]:
     author = {"@type": "Organization", "@id": absolute("/#organization")}
     if post.author:
-        place = f"{post.trail[-2].url}author/{post.author.slug}/"
-        author = {"@type": "Person", "name": post.author.name, "url": absolute(place)}
+        author = {"@type": "Person", "name": post.author.name}
+        if post.listed_author:
+            place = f"{post.trail[-2].url}author/{post.listed_author.slug}/"
+            author["url"] = absolute(place)
     return {
         "@type": "BlogPosting",
         "headline": post.title,
