@@ -132,6 +132,17 @@ class TestAlternates:
         for address in ("/blog/tea/", "/ru/blog/chai/"):
             assert alternates(browser().get(address).text) == expected
 
+    def test_addresses_in_cyrillic_are_named_too(self, browser):
+        _english, russian = make_translated_post()
+        russian.slug = "привет-мир"
+        russian.save_revision().publish()
+        address = f"/ru/blog/{quote('привет-мир')}/"
+        expected = {"en": "/blog/tea/", "ru": address, "x-default": "/blog/tea/"}
+        for page in ("/blog/tea/", address):
+            html = browser().get(page).text
+            assert alternates(html) == expected
+            assert f'<link rel="canonical" href="http://testserver{page}">' in html
+
     def test_home_pages_name_each_other(self, browser):
         expected = {"en": "/", "ru": "/ru/", "x-default": "/"}
         assert alternates(browser().get("/").text) == expected
