@@ -41,9 +41,12 @@ def is_prefix(part: str) -> bool:
 
 
 def without_language(path: str) -> str:
-    """Return a path, which begins with no slash, without the language before it, if there is one."""
-    part, _slash, rest = path.partition("/")
-    return rest if is_prefix(part) else path
+    """Return a path, which begins with no slash, without the language before it, if there is one.
+
+    A language alone is an address that lacks its slash, and leads to the one that has it.
+    """
+    part, slash, rest = path.partition("/")
+    return rest if slash and is_prefix(part) else path
 
 
 def language_of_address(path: str) -> str | None:
@@ -204,7 +207,7 @@ def find_page_at(request: HttpRequest, path: str) -> Any:
     # No database looks for NUL, and PostgreSQL refuses to.
     if "\x00" in path:
         return None
-    return Page.route_for_request(request, without_language(path.strip("/")))
+    return Page.route_for_request(request, without_language(path.lstrip("/")))
 
 
 def find_translation(route: Any, language: str) -> str:

@@ -77,6 +77,13 @@ class TestAddresses:
     def test_no_other_prefix_leads_anywhere(self, browser, address):
         assert browser().get(address).status_code == 404
 
+    @pytest.mark.parametrize("method", ["get", "head"])
+    @pytest.mark.parametrize("query", ["", "?utm=a%20b&x=1"])
+    def test_language_without_a_slash_leads_to_its_home_page(self, browser, method, query):
+        for _ in range(2):  # Nothing was kept there.
+            response = getattr(browser(), method)(f"/ru{query}")
+            assert (response.status_code, response["Location"]) == (301, f"/ru/{query}")
+
     def test_what_is_no_page_of_wagtail_is_known(self):
         """Whoever adds an address outside Wagtail's pages names it in INTERFACE."""
         for pattern in urls.urlpatterns:
