@@ -10,7 +10,7 @@ from django.urls import URLPattern, URLResolver
 from wagtail.models import Locale
 from wagtail.users.models import UserProfile
 
-from blog.models import BlogPage
+from blog.models import BlogIndexPage, BlogPage
 from blog.snippets import Category
 from blog.tests.posts import get_blog, make_post
 from config import language, urls
@@ -127,6 +127,52 @@ class TestHomePageThatIsNotPublic:
         assert language_of(page.text) == "ru"
 
 
+class TestFurtherPages:
+    """Two pages of posts in English, one in Russian."""
+
+    @pytest.fixture(autouse=True)
+    def posts(self, monkeypatch):
+        monkeypatch.setattr(BlogIndexPage, "posts_per_page", 2)
+        for number in (1, 2, 3):
+            make_post(f"Tea {number}")
+        make_post("Чай", "ru", slug="chai")
+
+    @pytest.mark.parametrize("reader", ["en", "ru"])
+    def test_link_shows_the_same_to_everybody(self, browser, reader):
+        for _ in range(2):  # The second is kept.
+            page = browser().get("/blog/?page=2", headers={"Accept-Language": reader})
+            assert page["Content-Language"] == language_of(page.text) == "en"
+            assert "Tea 1" in page.text
+            assert '<link rel="canonical" href="http://testserver/blog/?page=2">' in page.text
+            assert "Accept-Language" not in page["Vary"]
+
+    def test_they_do_not_depend_on_the_account(self, browser, owner):
+        browser(owner).post(SWITCH, {"language": "ru"})
+        assert language_of(browser(owner).get("/blog/?page=2").text) == "en"
+
+    def test_door_leads_to_those_in_its_language(self, browser):
+        for title in ("Кофе", "Какао"):
+            make_post(title, "ru", slug=title)
+        html = browser().get("/blog/", headers={"Accept-Language": "ru"}).text
+        assert 'href="/ru/blog/?page=2"' in html
+        html = browser().get("/blog/", headers={"Accept-Language": "en"}).text
+        assert 'href="/blog/?page=2"' in html
+
+    def test_switch_leads_to_a_page_that_is_there(self, browser):
+        reader = browser()
+        address = switch(reader, "/blog/?page=2", "ru")
+        assert address == "/ru/blog/"
+        assert reader.get(address).status_code == 200
+
+    def test_other_parameters_make_no_page(self, browser):
+        page = browser().get("/blog/?subpage=2", headers={"Accept-Language": "ru"})
+        assert language_of(page.text) == "ru"
+
+    def test_too_many_parameters_are_refused(self, browser, settings):
+        settings.DATA_UPLOAD_MAX_NUMBER_FIELDS = 2
+        assert browser().get("/blog/?a=1&b=2&c=3").status_code == 413
+
+
 def alternates(html: str) -> dict[str, str]:
     found = re.findall(r'<link rel="alternate" hreflang="([\w-]+)" href="([^"]+)">', html)
     return {code: address.removeprefix("http://testserver") for code, address in found}
@@ -172,7 +218,7 @@ class TestAlternates:
 class TestSwitch:
     def test_stranger_stays_on_the_page(self, browser):
         reader = browser(enforce_csrf_checks=True)
-        assert switch(reader, "/blog/?page=1", "ru") == "/blog/?page=1"
+        assert switch(reader, "/blog/", "ru") == "/blog/"
         assert language_of(reader.get("/blog/").text) == "ru"
 
     def test_it_leads_to_the_translation(self, browser):
@@ -214,6 +260,7 @@ class TestSwitch:
 
     def test_page_of_a_list_leads_to_the_first(self, browser):
         assert switch(browser(), "/ru/blog/?page=3", "en") == "/blog/"
+        assert switch(browser(), "/blog/?page=2", "ru") == "/ru/blog/"
 
     def test_address_in_cyrillic(self, browser):
         english = make_post("Tea")
