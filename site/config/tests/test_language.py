@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import quote
+from html import unescape
+from urllib.parse import parse_qs, quote
 
 import pytest
 from django.urls import URLPattern, URLResolver
@@ -19,6 +20,17 @@ from home.models import HomePage
 pytestmark = pytest.mark.django_db
 
 SWITCH = "/i18n/setlang/"
+ELSEWHERE = [
+    "https://evil.example/",
+    "//evil.example/",
+    "///evil.example/",
+    "/\\evil.example/",
+    "/\\\\evil.example/",
+    "\\\\evil.example/",
+    "http:///evil.example/",
+    "http://testserver@evil.example/",
+    "javascript:1",
+]
 
 
 def language_of(html: str) -> str:
@@ -299,8 +311,53 @@ class TestSwitch:
         reader.get(SWITCH, {"language": "ru"})
         assert language_of(reader.get("/").text) == "en"
 
-    @pytest.mark.parametrize("target", ["https://evil.example/", "//evil.example/", "javascript:1"])
+    @pytest.mark.parametrize("target", ELSEWHERE)
     def test_it_leads_to_no_other_site(self, browser, target):
         data = {"language": "ru", "next": target}
         response = browser().post(SWITCH, data, headers={"Referer": target})
         assert response["Location"] == "/"
+
+
+def way_back(html: str) -> str | None:
+    found = re.search(r'<input type="hidden" name="next" value="([^"]*)">', html)
+    return found and unescape(found[1])
+
+
+class TestSwitchWithoutReferer:
+    def press(self, reader, page: str, to: str) -> str:
+        form = {"language": to, "next": way_back(reader.get(page).text)}
+        return reader.post(SWITCH, form)["Location"]
+
+    def test_it_leads_to_the_translation(self, browser):
+        make_translated_post()
+        assert self.press(browser(), "/blog/tea/", "ru") == "/ru/blog/chai/"
+        assert self.press(browser(), "/ru/blog/chai/", "en") == "/blog/tea/"
+
+    def test_address_in_cyrillic(self, browser):
+        _english, russian = make_translated_post()
+        russian.slug = "чай"
+        russian.save_revision().publish()
+        assert self.press(browser(), f"/ru/blog/{quote('чай')}/", "en") == "/blog/tea/"
+
+    def test_what_is_searched_for_stays(self, browser):
+        words = quote("чай кофе")
+        address = self.press(browser(), f"/blog/search/?utm=1&q={words}", "ru")
+        path, _, query = address.partition("?")
+        assert path == "/ru/blog/search/"
+        assert parse_qs(query) == {"q": ["чай кофе"]}
+
+    def test_interface_keeps_the_whole_address(self, browser):
+        address = "/accounts/login/?next=/admin/pages/&a=%22%3E"
+        assert self.press(browser(), address, "ru") == address
+
+    def test_kept_page_names_nothing_that_one_reader_asked_for(self, browser):
+        make_post("Tea")
+        for query in ("?utm=mine", ""):
+            html = browser().get(f"/blog/tea/{query}").text
+            assert way_back(html) == "/blog/tea/"
+
+    def test_error_page_names_none(self, browser):
+        assert way_back(browser().get("/no-such-page/").text) is None
+        refused = browser(enforce_csrf_checks=True).post("/accounts/login/")
+        assert refused.status_code == 403
+        assert way_back(refused.text) is None
