@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from config.language import language_of_address
+from config.language import language_asked_for
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone, translation
 
@@ -23,7 +23,7 @@ class OwnLocaleMiddleware:
         if not request.user.is_authenticated:
             return self.get_response(request)
         profile = getattr(request.user, "wagtail_userprofile", None)
-        has_own = language_of_address(request.path_info) is not None
+        has_own = language_asked_for(request) is not None
         if profile and profile.preferred_language and not has_own:
             translation.activate(profile.preferred_language)
             request.LANGUAGE_CODE = translation.get_language()

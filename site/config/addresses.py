@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urljoin
 
 from django.conf import settings
 from django.utils.encoding import iri_to_uri
 
-# Pages that answer in the language of the reader.
+# Pages that answer in the language of the reader: see `is_door`.
 DOORS = {"/", "/blog/"}
+PAGE_NUMBER = re.compile(r"(^|&)page=")
 # The first parts of the addresses in config/urls.py that lead to no page of Wagtail.
 INTERFACE = {
     "_util",
@@ -31,6 +33,14 @@ INTERFACE = {
 
 def first_part(path: str) -> str:
     return path.lstrip("/").partition("/")[0]
+
+
+def is_door(path: str, query: str = "") -> bool:
+    """Return whether an address answers in the language of the reader.
+
+    A further page of a list does not: in another language it holds other posts, or is not there.
+    """
+    return path in DOORS and not PAGE_NUMBER.search(query)
 
 
 def absolute(address: str) -> str:

@@ -2,8 +2,9 @@
 
 Pages of the blog and the home page have a language each, which their address tells: nothing
 before it is the default language (LANGUAGE_CODE), `/en/…` or `/ru/…` is the other. Two doors, `/`
-and `/blog/`, and everything that is no page of Wagtail answer in the language of the reader: the
-one chosen last, kept in a cookie or the account, else what the browser asks for.
+and `/blog/` (but `/blog/?page=2` is none), and everything that is no page of Wagtail answer in the
+language of the reader: the one chosen last, kept in a cookie or the account, else what the browser
+asks for.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from wagtail.users.models import UserProfile
 from wagtail.views import serve
 
 from config import site_roots
-from config.addresses import DOORS, INTERFACE, first_part
+from config.addresses import INTERFACE, first_part, is_door
 from config.private_sections import open_to_all
 
 ROUTE = "_wagtail_route_for_request"  # where Wagtail looks for a page that is found already
@@ -41,17 +42,25 @@ def is_prefix(part: str) -> bool:
 
 
 def without_language(path: str) -> str:
-    """Return a path, which begins with no slash, without the language before it, if there is one."""
-    part, _slash, rest = path.partition("/")
-    return rest if is_prefix(part) else path
+    """Return a path, which begins with no slash, without the language before it, if there is one.
+
+    A language alone is an address that lacks its slash, and leads to the one that has it.
+    """
+    part, slash, rest = path.partition("/")
+    return rest if slash and is_prefix(part) else path
 
 
-def language_of_address(path: str) -> str | None:
+def language_of_address(path: str, query: str = "") -> str | None:
     """Return the language that an address has by itself, or None where the reader's counts."""
     part = first_part(path)
     if is_prefix(part):
         return part
-    return None if path in DOORS or part in INTERFACE else settings.LANGUAGE_CODE
+    return None if is_door(path, query) or part in INTERFACE else settings.LANGUAGE_CODE
+
+
+def language_asked_for(request: HttpRequest) -> str | None:
+    # Not request.GET, which refuses what is too much: the pages that say so ask for the language.
+    return language_of_address(request.path_info, request.META.get("QUERY_STRING", ""))
 
 
 def language_of_reader(request: HttpRequest) -> str:
@@ -59,7 +68,7 @@ def language_of_reader(request: HttpRequest) -> str:
 
 
 def find_language(request: HttpRequest) -> str:
-    return language_of_address(request.path_info) or language_of_reader(request)
+    return language_asked_for(request) or language_of_reader(request)
 
 
 class LanguagePattern(LocalePrefixPattern):
@@ -95,7 +104,7 @@ class LanguageMiddleware(LocaleMiddleware):
                 find_route(request, kwargs.get("path", args[0] if args else ""))
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
-        if language_of_address(request.path_info) is None:
+        if language_asked_for(request) is None:
             patch_vary_headers(response, ("Accept-Language",))
         response.headers.setdefault("Content-Language", translation.get_language())
         return response
@@ -187,7 +196,7 @@ def remember(request: HttpRequest, response: HttpResponse, language: str) -> Non
 def translate_address(request: HttpRequest, address: str, language: str) -> str:
     """Return the address of the same page in another language, or of the nearest above it."""
     parts = urlsplit(address)
-    current = language_of_address(parts.path)
+    current = language_of_address(parts.path, parts.query)
     if current in {None, language}:
         return address
     with translation.override(current):
@@ -204,7 +213,7 @@ def find_page_at(request: HttpRequest, path: str) -> Any:
     # No database looks for NUL, and PostgreSQL refuses to.
     if "\x00" in path:
         return None
-    return Page.route_for_request(request, without_language(path.strip("/")))
+    return Page.route_for_request(request, without_language(path.lstrip("/")))
 
 
 def find_translation(route: Any, language: str) -> str:

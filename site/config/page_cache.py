@@ -33,7 +33,7 @@ from django.utils.http import parse_etags
 from django.utils.translation import get_language_from_request
 
 from config import site_roots
-from config.addresses import DOORS, INTERFACE, first_part
+from config.addresses import INTERFACE, first_part, is_door
 from config.generations import get_generation
 from config.redis_link import AwayError, get_link
 
@@ -132,10 +132,11 @@ def find_place(request: HttpRequest) -> Place | None:
         return None
     if host not in find_hosts(settings.SITE_URL, *settings.ALLOWED_HOSTS):
         return None
-    page = request.GET.get("page") if request.META.get("QUERY_STRING") else None
+    query = request.META.get("QUERY_STRING", "")
+    page = request.GET.get("page") if query else None
     if page is not None and not NUMBER.fullmatch(page):
         return None
-    language = get_language_from_request(request) if path in DOORS else ""
+    language = get_language_from_request(request) if is_door(path, query) else ""
     return Place(request.scheme, host, path, language, page or "")
 
 
@@ -186,7 +187,7 @@ def finish(place: Place, response: HttpResponse, terms: Terms) -> Kept:
     patch_vary_headers(response, ("Cookie", "Accept-Encoding"))
     headers = {name: value for name, value in response.items() if name.lower() not in OWN_HEADERS}
     # The language of a door, and the posts of a page with variants, are for the site to say.
-    asks_always = place.path in DOORS or terms.variants > 1
+    asks_always = bool(place.language) or terms.variants > 1
     headers["Cache-Control"] = (
         f"public, max-age=0, must-revalidate, s-maxage={CDN_SECONDS}"
         if settings.FRONTEND_CACHE and not asks_always

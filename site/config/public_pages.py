@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from typing import Any
+from urllib.parse import unquote
 
 from django.conf import settings
 from django.db.models import QuerySet
@@ -99,12 +100,16 @@ class PublicPageMixin(CachedPageMixin):
             **super().get_context(request, *args, **kwargs),
             "canonical": absolute(self.url or "/"),
             # At an address that answers in the reader's language, other languages are no others.
-            "alternates": self.find_alternates() if request.path == self.url else {},
+            "alternates": self.find_alternates() if self.is_at(request.path) else {},
             "x_default": absolute(self.x_default),
             "trail": self.trail,
             "share": self.share,
             "structured": self.describe_for_search_engines(),
         }
+
+    def is_at(self, path: str) -> bool:
+        """Return whether a path is the page's own; those of requests are decoded, addresses not."""
+        return path == unquote(self.url or "")
 
     def serve_password_required_response(
         self, request: HttpRequest, form: Any, action_url: str

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import quote
+from html import unescape
+from urllib.parse import parse_qs, quote
 
 import pytest
 from django.urls import URLPattern, URLResolver
 from wagtail.models import Locale
 from wagtail.users.models import UserProfile
 
-from blog.models import BlogPage
+from blog.models import BlogIndexPage, BlogPage
 from blog.snippets import Category
 from blog.tests.posts import get_blog, make_post
 from config import language, urls
@@ -19,6 +20,17 @@ from home.models import HomePage
 pytestmark = pytest.mark.django_db
 
 SWITCH = "/i18n/setlang/"
+ELSEWHERE = [
+    "https://evil.example/",
+    "//evil.example/",
+    "///evil.example/",
+    "/\\evil.example/",
+    "/\\\\evil.example/",
+    "\\\\evil.example/",
+    "http:///evil.example/",
+    "http://testserver@evil.example/",
+    "javascript:1",
+]
 
 
 def language_of(html: str) -> str:
@@ -77,6 +89,13 @@ class TestAddresses:
     def test_no_other_prefix_leads_anywhere(self, browser, address):
         assert browser().get(address).status_code == 404
 
+    @pytest.mark.parametrize("method", ["get", "head"])
+    @pytest.mark.parametrize("query", ["", "?utm=a%20b&x=1"])
+    def test_language_without_a_slash_leads_to_its_home_page(self, browser, method, query):
+        for _ in range(2):  # Nothing was kept there.
+            response = getattr(browser(), method)(f"/ru{query}")
+            assert (response.status_code, response["Location"]) == (301, f"/ru/{query}")
+
     def test_what_is_no_page_of_wagtail_is_known(self):
         """Whoever adds an address outside Wagtail's pages names it in INTERFACE."""
         for pattern in urls.urlpatterns:
@@ -120,6 +139,52 @@ class TestHomePageThatIsNotPublic:
         assert language_of(page.text) == "ru"
 
 
+class TestFurtherPages:
+    """Two pages of posts in English, one in Russian."""
+
+    @pytest.fixture(autouse=True)
+    def posts(self, monkeypatch):
+        monkeypatch.setattr(BlogIndexPage, "posts_per_page", 2)
+        for number in (1, 2, 3):
+            make_post(f"Tea {number}")
+        make_post("Чай", "ru", slug="chai")
+
+    @pytest.mark.parametrize("reader", ["en", "ru"])
+    def test_link_shows_the_same_to_everybody(self, browser, reader):
+        for _ in range(2):  # The second is kept.
+            page = browser().get("/blog/?page=2", headers={"Accept-Language": reader})
+            assert page["Content-Language"] == language_of(page.text) == "en"
+            assert "Tea 1" in page.text
+            assert '<link rel="canonical" href="http://testserver/blog/?page=2">' in page.text
+            assert "Accept-Language" not in page["Vary"]
+
+    def test_they_do_not_depend_on_the_account(self, browser, owner):
+        browser(owner).post(SWITCH, {"language": "ru"})
+        assert language_of(browser(owner).get("/blog/?page=2").text) == "en"
+
+    def test_door_leads_to_those_in_its_language(self, browser):
+        for title in ("Кофе", "Какао"):
+            make_post(title, "ru", slug=title)
+        html = browser().get("/blog/", headers={"Accept-Language": "ru"}).text
+        assert 'href="/ru/blog/?page=2"' in html
+        html = browser().get("/blog/", headers={"Accept-Language": "en"}).text
+        assert 'href="/blog/?page=2"' in html
+
+    def test_switch_leads_to_a_page_that_is_there(self, browser):
+        reader = browser()
+        address = switch(reader, "/blog/?page=2", "ru")
+        assert address == "/ru/blog/"
+        assert reader.get(address).status_code == 200
+
+    def test_other_parameters_make_no_page(self, browser):
+        page = browser().get("/blog/?subpage=2", headers={"Accept-Language": "ru"})
+        assert language_of(page.text) == "ru"
+
+    def test_too_many_parameters_are_refused(self, browser, settings):
+        settings.DATA_UPLOAD_MAX_NUMBER_FIELDS = 2
+        assert browser().get("/blog/?a=1&b=2&c=3").status_code == 413
+
+
 def alternates(html: str) -> dict[str, str]:
     found = re.findall(r'<link rel="alternate" hreflang="([\w-]+)" href="([^"]+)">', html)
     return {code: address.removeprefix("http://testserver") for code, address in found}
@@ -131,6 +196,17 @@ class TestAlternates:
         expected = {"en": "/blog/tea/", "ru": "/ru/blog/chai/", "x-default": "/blog/tea/"}
         for address in ("/blog/tea/", "/ru/blog/chai/"):
             assert alternates(browser().get(address).text) == expected
+
+    def test_addresses_in_cyrillic_are_named_too(self, browser):
+        _english, russian = make_translated_post()
+        russian.slug = "привет-мир"
+        russian.save_revision().publish()
+        address = f"/ru/blog/{quote('привет-мир')}/"
+        expected = {"en": "/blog/tea/", "ru": address, "x-default": "/blog/tea/"}
+        for page in ("/blog/tea/", address):
+            html = browser().get(page).text
+            assert alternates(html) == expected
+            assert f'<link rel="canonical" href="http://testserver{page}">' in html
 
     def test_home_pages_name_each_other(self, browser):
         expected = {"en": "/", "ru": "/ru/", "x-default": "/"}
@@ -154,7 +230,7 @@ class TestAlternates:
 class TestSwitch:
     def test_stranger_stays_on_the_page(self, browser):
         reader = browser(enforce_csrf_checks=True)
-        assert switch(reader, "/blog/?page=1", "ru") == "/blog/?page=1"
+        assert switch(reader, "/blog/", "ru") == "/blog/"
         assert language_of(reader.get("/blog/").text) == "ru"
 
     def test_it_leads_to_the_translation(self, browser):
@@ -196,6 +272,7 @@ class TestSwitch:
 
     def test_page_of_a_list_leads_to_the_first(self, browser):
         assert switch(browser(), "/ru/blog/?page=3", "en") == "/blog/"
+        assert switch(browser(), "/blog/?page=2", "ru") == "/ru/blog/"
 
     def test_address_in_cyrillic(self, browser):
         english = make_post("Tea")
@@ -234,8 +311,53 @@ class TestSwitch:
         reader.get(SWITCH, {"language": "ru"})
         assert language_of(reader.get("/").text) == "en"
 
-    @pytest.mark.parametrize("target", ["https://evil.example/", "//evil.example/", "javascript:1"])
+    @pytest.mark.parametrize("target", ELSEWHERE)
     def test_it_leads_to_no_other_site(self, browser, target):
         data = {"language": "ru", "next": target}
         response = browser().post(SWITCH, data, headers={"Referer": target})
         assert response["Location"] == "/"
+
+
+def way_back(html: str) -> str | None:
+    found = re.search(r'<input type="hidden" name="next" value="([^"]*)">', html)
+    return found and unescape(found[1])
+
+
+class TestSwitchWithoutReferer:
+    def press(self, reader, page: str, to: str) -> str:
+        form = {"language": to, "next": way_back(reader.get(page).text)}
+        return reader.post(SWITCH, form)["Location"]
+
+    def test_it_leads_to_the_translation(self, browser):
+        make_translated_post()
+        assert self.press(browser(), "/blog/tea/", "ru") == "/ru/blog/chai/"
+        assert self.press(browser(), "/ru/blog/chai/", "en") == "/blog/tea/"
+
+    def test_address_in_cyrillic(self, browser):
+        _english, russian = make_translated_post()
+        russian.slug = "чай"
+        russian.save_revision().publish()
+        assert self.press(browser(), f"/ru/blog/{quote('чай')}/", "en") == "/blog/tea/"
+
+    def test_what_is_searched_for_stays(self, browser):
+        words = quote("чай кофе")
+        address = self.press(browser(), f"/blog/search/?utm=1&q={words}", "ru")
+        path, _, query = address.partition("?")
+        assert path == "/ru/blog/search/"
+        assert parse_qs(query) == {"q": ["чай кофе"]}
+
+    def test_interface_keeps_the_whole_address(self, browser):
+        address = "/accounts/login/?next=/admin/pages/&a=%22%3E"
+        assert self.press(browser(), address, "ru") == address
+
+    def test_kept_page_names_nothing_that_one_reader_asked_for(self, browser):
+        make_post("Tea")
+        for query in ("?utm=mine", ""):
+            html = browser().get(f"/blog/tea/{query}").text
+            assert way_back(html) == "/blog/tea/"
+
+    def test_error_page_names_none(self, browser):
+        assert way_back(browser().get("/no-such-page/").text) is None
+        refused = browser(enforce_csrf_checks=True).post("/accounts/login/")
+        assert refused.status_code == 403
+        assert way_back(refused.text) is None
