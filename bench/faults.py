@@ -304,11 +304,15 @@ def note_faults(storm: Storm, receiver: Receiver, report: FaultReport, ended: fl
     report.closed_after = ended - receiver.letters[-1].time
 
 
+def gaps_between(receiver: Receiver) -> list[tuple[float, float]]:
+    """Return the seconds between each two letters, and when the later one came (Unix time)."""
+    moments = [letter.time for letter in receiver.letters]
+    return [(later - sooner, later) for sooner, later in itertools.pairwise(moments)]
+
+
 def longest_standstill(happened: list[tuple[float, str]], receiver: Receiver) -> tuple[float, str]:
     """Return the longest time between two letters, and the last fault before it was over."""
-    moments = [letter.time for letter in receiver.letters]
-    gaps = [(later - sooner, later) for sooner, later in itertools.pairwise(moments)]
-    longest, until = max(gaps, default=(0.0, moments[-1]))
+    longest, until = max(gaps_between(receiver), default=(0.0, receiver.letters[-1].time))
     cuts = [(moment, f"a cut at {stage}") for moment, stage in receiver.cut_at]
     before = [fault for moment, fault in sorted([*happened, *cuts]) if moment <= until]
     return longest, before[-1] if before else "nothing"
@@ -316,9 +320,8 @@ def longest_standstill(happened: list[tuple[float, str]], receiver: Receiver) ->
 
 def tell_story(storm: Storm, receiver: Receiver, product: Product) -> None:
     """Print what happened when, and the end of the cluster's log."""
-    moments = [letter.time for letter in receiver.letters]
-    gaps = [pair for pair in itertools.pairwise(moments) if pair[1] - pair[0] >= STANDSTILL / 3]
-    story = [(sooner, f"nothing arrives for {later - sooner:.1f} s") for sooner, later in gaps]
+    gaps = [(gap, until) for gap, until in gaps_between(receiver) if gap >= STANDSTILL / 3]
+    story = [(until - gap, f"nothing arrives for {gap:.1f} s") for gap, until in gaps]
     for moment, what in sorted([*storm.happened, *story]):
         print(datetime.fromtimestamp(moment).strftime("%H:%M:%S.%f")[:-3], what)
     print(product.log.read_text()[-20_000:])

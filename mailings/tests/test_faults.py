@@ -115,6 +115,17 @@ class TestServerTakesNothing:
         assert dispatch.run_pass().trouble == GOODBYE.decode().strip()
         assert MailServer.objects.get().trouble_since >= now
 
+    def test_no_room_for_letters_is_nobodys_fault(self, server, owner, settings):
+        settings.MAILING_RETRY_DELAYS = []
+        due = make_due(owner, 12)
+        server.fail("body", b"451 4.3.0 Error: queue file write error\r\n")
+        assert dispatch.run_pass().trouble
+        assert set(ledger_of(due).values()) == {"planned"}
+        server.recover()
+        let_time_pass(due)
+        dispatch.run_pass()
+        assert (only_run(due).status, only_run(due).accepted) == ("success", 12)
+
     def test_waits_grow(self, server, due):
         server.fail("connect", GOODBYE)
         waits = []
