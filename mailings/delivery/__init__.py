@@ -4,12 +4,12 @@ dispatch.py   a worker's turn: open what is due, send what is planned, close wha
 hold.py       chunks in a worker's hands: whose turn it is, what is on its way
 ledger.py     who takes which rows, and what is written of each
 letter.py     compose once, fill in per recipient, to bytes
-transport.py  letters out, and what the server's replies mean: one of them, and many in a row
+transport.py  letters out, and what each of the server's replies means
 
 Beside it: runs.py opens and closes runs, limits.py says how many letters may go out now,
-journal.py keeps what is on the wire, rescue.py takes back what a dead worker left, overlap.py sends
-on while PostgreSQL works, reasons.py has our own words in the ledger, smtp/ is the client that all
-letters go through.
+server_health.py what many answers in a row say of the server, journal.py keeps what is on the wire,
+rescue.py takes back what a dead worker left, overlap.py sends on while PostgreSQL works, reasons.py
+has our own words in the ledger, smtp/ is the client that all letters go through.
 
 One way of a letter:
 

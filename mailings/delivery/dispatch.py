@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from django.conf import settings
 from django.utils import timezone
 
-from mailings import limits, overlap, reasons, rescue, runs
+from mailings import limits, overlap, reasons, rescue, runs, server_health
 from mailings.delivery import ledger
 from mailings.delivery.hold import BATCH, Hold, Letter, Rota, awake
-from mailings.delivery.transport import Health, Outcome, Result, Transport
+from mailings.delivery.transport import Outcome, Result, Transport
 from mailings.journal import Journal
 from mailings.metrics import Summary, Tally
 from mailings.models import Attempt, Chunk
@@ -77,7 +77,7 @@ class Turn:
 
     def __post_init__(self) -> None:
         self.server = Server.from_settings()
-        self.tally, self.health = Tally(), Health(self.server.name, self.worker)
+        self.tally, self.health = Tally(), server_health.Health(self.server.name, self.worker)
         self.journal: Journal | None = None
         self.transport: Transport | None = None
         self.holds: list[Hold] = []
@@ -106,11 +106,12 @@ class Turn:
                 time.sleep(min(wait, FLUSH_SECONDS))
             else:
                 break
+        self.health.turn_is_over = not self.stopping()
         self._finish()
         runs.close_runs(timezone.now())
 
     def _is_over(self) -> bool:
-        return self.stopping() or time.monotonic() >= self.end + self.health.patience
+        return self.stopping() or time.monotonic() >= self.end
 
     def _look_around(self) -> None:
         clock, now = time.monotonic(), timezone.now()
@@ -138,8 +139,7 @@ class Turn:
             self._top_up(hold)
         self.at_work_on = None
         # Letters that wait for a limit have no connection that could wake us.
-        timeout = FLUSH_SECONDS if any(hold.hand for hold in self.holds) else 0.02
-        self.transport.step(timeout)
+        self.transport.step(FLUSH_SECONDS if any(hold.hand for hold in self.holds) else 0.02)
         for sent, result in self.transport.take_results():
             del sent.hold.hand[sent.row.id]
             self.health.judge(sent, result)

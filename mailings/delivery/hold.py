@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 
 from django.utils import timezone
 
-from mailings import limits, reasons
+from mailings import limits, reasons, server_health
 from mailings.delivery import ledger, letter
 from mailings.delivery.ledger import Claimed, Sums
-from mailings.delivery.transport import Health, Outcome, Result, Transport
+from mailings.delivery.transport import Outcome, Result, Transport
 from mailings.journal import Journal
 from mailings.models import Attempt, AttemptQuerySet, Chunk
 from mailings.unsubscribe import urls_of
@@ -128,7 +128,7 @@ class Hold:
         for each in self.hand.values():
             each.allowed_until = 0.0
 
-    def stop_if_over(self, health: Health, transport: Transport) -> None:
+    def stop_if_over(self, health: server_health.Health, transport: Transport) -> None:
         """Claim nothing more when the turn is over, and begin nothing more in trouble."""
         overtime = time.monotonic() - self.turn_ends
         if health.trouble or self.pause:
@@ -258,7 +258,7 @@ class Rota:
             self._over = list(over.with_free_chunk(now))
 
     def take_chunk(
-        self, worker: str, health: Health, now: datetime, ours: Sequence[int]
+        self, worker: str, health: server_health.Health, now: datetime, ours: Sequence[int]
     ) -> Chunk | None:
         """Lease the next chunk for a worker that holds the chunks `ours` already."""
         is_used_up = not self._turns and not self._was_empty
@@ -272,7 +272,7 @@ class Rota:
                 del turns[0]
         return None
 
-    def _read(self, health: Health, now: datetime) -> None:
+    def _read(self, health: server_health.Health, now: datetime) -> None:
         self._read_at = time.monotonic()
         health.read()
         self._turns = list(self._runs().may_go(now).with_free_chunk(now)[:50])

@@ -12,8 +12,9 @@ import trustme
 from django.utils import timezone
 
 from conftest import make_client, make_mailing
-from mailings import reasons, runs
-from mailings.delivery import dispatch, ledger, transport
+from mailings import reasons, runs, server_health
+from mailings.delivery import dispatch, ledger
+from mailings.metrics import Summary
 from mailings.models import Attempt, Chunk, Client, MailServer
 from mailings.tests.conftest import ledger_of, let_time_pass, make_due, only_run, point_at
 from mailings.tests.servers import (
@@ -54,6 +55,20 @@ def assert_each_got_one(server: ScriptedServer) -> None:
     assert got == [f"c{n}@example.com" for n in range(5)]
 
 
+def turn_that_ends_at(server: ScriptedServer, stage: str, recipient: str = "") -> Summary:
+    """Have a turn whose time is up as soon as the server hears of a letter at this stage."""
+    turn = dispatch.Turn(lambda: False, float("inf"), Summary())
+
+    def end(*heard: str) -> None:
+        if heard == (stage, recipient):
+            turn.end = float("-inf")
+
+    server.before = end
+    turn.run()
+    turn.close()
+    return turn.summary
+
+
 class TestServerTakesNothing:
     """S5: a mail server that refuses connections, answers garbage or not at all."""
 
@@ -88,11 +103,21 @@ class TestServerTakesNothing:
         assert "refused" in only_run(due).server_response
 
     def test_a_server_that_is_silent_for_longer_than_a_turn(self, server, settings, due):
-        """By one connection it takes some time until that is known for trouble."""
+        """One connection that broke says it, where the whole turn brought no answer."""
         settings.SMTP_CONNECTIONS, settings.SMTP_TIMEOUT = 1, 0.3
         server.fail("mail", HANG)
-        assert "no answer in time" in dispatch.run_pass(seconds=0.4).trouble
+        assert "no answer in time" in turn_that_ends_at(server, "mail").trouble
         assert MailServer.objects.get().trouble_since
+        assert only_run(due).breaks == 1
+        assert set(ledger_of(due).values()) == {"planned"}
+        assert not only_run(due).deliveries.exclude(tries=0).exists()
+
+    def test_one_letter_that_hangs_among_others_is_no_trouble(self, server, settings, due):
+        settings.SMTP_CONNECTIONS, settings.SMTP_TIMEOUT = 1, 0.3
+        server.fail("rcpt", HANG, to="c4@example.com")
+        summary = turn_that_ends_at(server, "rcpt", "c4@example.com")
+        assert (summary.trouble, summary.accepted, summary.deferred) == ("", 4, 1)
+        assert MailServer.objects.get().trouble_since is None
 
     def test_no_worker_hammers_a_server_in_trouble(self, server, due):
         server.fail("connect", GOODBYE)
@@ -105,7 +130,7 @@ class TestServerTakesNothing:
         assert runs.is_work_waiting(later)
 
     def test_other_workers_that_are_served_no_more_prove_nothing(self, server, due, monkeypatch):
-        monkeypatch.setattr(transport, "PATIENCE", timedelta(seconds=0.3))
+        monkeypatch.setattr(server_health, "PATIENCE", timedelta(seconds=0.3))
         now = timezone.now()
         other = make_due(due.owner, 1, domain="other.test")
         runs.open_due(now)

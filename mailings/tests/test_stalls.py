@@ -19,8 +19,9 @@ from django.utils import timezone
 from bench.processes import family, wait_for
 from mailings import journal, reasons, rescue, runs
 from mailings.delivery import dispatch, hold, ledger
-from mailings.delivery.transport import Health, Outcome, Result
+from mailings.delivery.transport import Outcome, Result
 from mailings.models import Attempt, Chunk, Mailing, MailServer
+from mailings.server_health import Health
 from mailings.smtp.protocol import Server
 from mailings.tests.conftest import ledger_of, make_due, only_run, point_at
 from mailings.tests.processes import Site, site, template
