@@ -41,7 +41,7 @@ from limits import domain_row, limit_rows
 from processes import clean_up_on_sigterm, connected, cpu_seconds, memory_mb, pids_named, wait_for
 from report import any_is_missed, write_report
 from servers import Receiver, Sink, has_sink, rate_receiver
-from stop import sigterm_row, stop_rows
+from stop import sigterm_rows, stop_rows
 from table import LETTER_SIZE, Row, print_tables, summaries, verdicts
 from yardsticks import (
     has_source,
@@ -385,7 +385,7 @@ def manners_rows() -> list[Row]:
         if "limits" in ROWS:
             rows += [*limit_rows(database), domain_row(database)]
         if "sigterm" in ROWS:
-            rows.append(sigterm_row(database))
+            rows += sigterm_rows(database)
     return rows
 
 

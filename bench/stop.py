@@ -17,7 +17,7 @@ LETTERS, TRIES = 8000, 4  # of each way to stop
 UNDER_WAY = 500  # letters that have arrived when it is stopped
 SILENCE = 2.5  # seconds
 UNSUBSCRIBED = 300  # clients, one after another: those whose letters would be the next
-SIGTERM_LETTERS, SIGTERM_TRIES, SIGTERM_DELAY = 5000, 5, 0.02
+SIGTERM_TRIES = 5
 
 # The moment is taken before the commit: what is measured is a little too long, never too short.
 STOP = """
@@ -124,17 +124,29 @@ def latest(begun: list[tuple[float, str]], moments: dict[str, float]) -> float:
 # --- SIGTERM ----------------------------------------------------------------------------------
 
 
-def sigterm_row(database: str) -> Row:
-    """Stop a busy `qcluster` again and again in one mailing; look what it leaves behind."""
-    say(f"SIGTERM, {database}, {SIGTERM_TRIES} tries")
-    server = Receiver("--delay", str(SIGTERM_DELAY))
-    product = Product(database, server, clients=SIGTERM_LETTERS, MAILING_RETRY_DELAYS="1,1,1")
+def sigterm_rows(database: str) -> list[Row]:
+    """Measure SIGTERM beside a server that answers at once, and beside one that takes its time."""
+    return [
+        sigterm_row(database, delay=0.02, letters=5000, under_way=200),
+        sigterm_row(database, delay=1.0, letters=150, under_way=12),
+    ]
+
+
+def sigterm_row(database: str, *, delay: float, letters: int, under_way: int) -> Row:
+    """Stop a busy `qcluster` again and again in one mailing; look what it leaves behind.
+
+    `delay` is in seconds before every reply; `under_way` letters arrive before each stop.
+    """
+    name = f"SIGTERM, {delay * 1000:g} ms a reply, {database}"
+    say(f"{name}, {SIGTERM_TRIES} tries")
+    server = Receiver("--delay", str(delay))
+    product = Product(database, server, clients=letters, MAILING_RETRY_DELAYS="1,1,1")
     product.open_console()
     product.start()
     mailing_id, _due = product.save_mailing()
     times, doubts, left = [], 0, 0
     for _ in range(SIGTERM_TRIES):
-        times.append(sigterm_once(product))
+        times.append(sigterm_once(product, under_way))
         doubts += len(product.query(DOUBTS))
         left += len(product.query("SELECT 1 FROM mailings_chunk WHERE worker <> ''"))
         product.start()
@@ -144,8 +156,8 @@ def sigterm_row(database: str) -> Row:
     recipients = {letter.recipient for letter in server.letters}
     excused = run.rejected + run.skipped + run.unknown
     return Row(
-        f"SIGTERM, {database}",
-        SIGTERM_LETTERS,
+        name,
+        letters,
         kind="sigterm",
         seconds=max(times),
         result=f"ended after {max(times):.2f} s, median {statistics.median(times):.2f} s, "
@@ -160,10 +172,10 @@ def sigterm_row(database: str) -> Row:
     )
 
 
-def sigterm_once(product: Product) -> float:
+def sigterm_once(product: Product, under_way: int) -> float:
     """Return the seconds from SIGTERM until no process of a busy cluster is left."""
     server, before = product.server, product.server.taken
-    wait_for(lambda: server.taken - before >= 200, "the cluster is busy")
+    wait_for(lambda: server.taken - before >= under_way, "the cluster is busy")
     session = product.cluster.pid
     began = time.monotonic()
     product.cluster.send_signal(signal.SIGTERM)

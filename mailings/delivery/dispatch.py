@@ -153,11 +153,9 @@ class Turn:
 
     def _finish(self) -> None:
         """Wait for the letters that are on the wire, and give everything back."""
-        patience = float("inf")
         while self.holds:
             if self.stopping():
-                patience = min(patience, time.monotonic() + STOP_SECONDS)
-            if time.monotonic() > patience:
+                self.hear_last_answers()
                 self.health.gave_up = True
                 self.transport.give_up()
             for hold in self.holds:
@@ -176,7 +174,7 @@ class Turn:
         self.transport = self.journal = None
 
     def hear_last_answers(self) -> None:
-        """After an error: begin nothing more; let answers still on their way reach the journal."""
+        """Begin nothing more; let answers that are still on their way reach the journal."""
         overlap.share_waits(None)  # With it a connection that is made anew has no time limit.
         for hold in self.holds:
             hold.begin_no_more()

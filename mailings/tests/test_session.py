@@ -6,6 +6,7 @@ import os
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -349,6 +350,33 @@ class TestStop:
         let_time_pass(due)
         dispatch.run_pass()
         assert only_run(due).status == ("success" if policy == "resend" else "partial")
+
+    def test_no_letter_is_handed_over_any_more(self, server, owner, settings):
+        """Its answer might come too late, and it would be in doubt for nothing."""
+        settings.SMTP_CONNECTIONS = 1
+        due = make_due(owner, 4)
+        stop, heard = threading.Event(), threading.Event()
+
+        def stopping() -> bool:
+            if stop.is_set():
+                heard.set()
+            return stop.is_set()
+
+        def tell(stage: str, recipient: str) -> None:
+            if (stage, recipient) == ("data", "c1@example.com"):
+                stop.set()
+                assert heard.wait(30)
+
+        server.before = tell
+        summary = dispatch.run_pass(stopping=stopping)
+        assert (summary.accepted, summary.in_doubt) == (1, 0)
+        assert server.recipients() == ["c0@example.com"]
+        assert Counter(ledger_of(due).values()) == {"accepted": 1, "planned": 3}
+        assert not only_run(due).deliveries.filter(status="planned").exclude(tries=0).exists()
+        assert not Chunk.objects.exclude(worker="").exists()
+        dispatch.run_pass()
+        assert only_run(due).status == "success"
+        assert_each_got_one(server, 4)
 
     @pytest.mark.parametrize("stage", ["connect", "hello", "rcpt"])
     def test_a_server_that_never_answers_before(self, server, owner, settings, monkeypatch, stage):
