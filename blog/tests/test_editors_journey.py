@@ -276,8 +276,13 @@ def test_what_is_written_is_checked(blog, sit_down):
     writer = Editor(sit_down(), "anna")
     writer.write(blog, TITLE)
     writer.add_block("Text")
-    writer.page.locator("[data-contentpath=body] [contenteditable=true]").last.click()
-    writer.page.keyboard.type("### Too deep")
+    text = writer.page.locator("[data-contentpath=body] [contenteditable=true]").last
+    text.click()
+    # The editor makes a heading of the marks by itself, and takes its time.
+    writer.page.keyboard.type("### ")
+    text.locator("h3").wait_for()
+    writer.page.keyboard.type("Too deep")
+    expect(text.locator("h3")).to_have_text("Too deep")
     panel = writer.check()
     expect(panel.locator("[data-content-checker-row]")).to_contain_text(["heading hierarchy"])
     # The text, the quote and the code, and the words around them.

@@ -52,7 +52,7 @@ class Site:
             env={**self.env, **env},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
         )
 
     def start(self, *args: str, **env: str) -> subprocess.Popen:
@@ -108,7 +108,7 @@ class Site:
             env=self.own_env or self.env,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
         )
 
     def log_of(self, process: subprocess.Popen) -> str:
