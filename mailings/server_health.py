@@ -21,6 +21,7 @@ TROUBLE = 3  # broken connections in a row, or complaining domains, that are the
 TELL_SECONDS = 1.0  # between two notes for the other workers that letters are taken
 PATIENCE = timedelta(seconds=2.5)  # for such a note of another worker
 NO_PLACE_SECONDS = 15.0  # seconds for which a worker without a connection leaves them to the others
+MORE_SECONDS = 40.0  # a silent server may take longer than a turn to break one connection often
 
 
 class Health:
@@ -33,20 +34,22 @@ class Health:
         self.name, self.worker, self.trouble = name, worker, ""
         self.is_out = False  # letters wait, and the server is not to be tried yet
         self.gave_up = False  # it was this worker that broke the connections, since it stops
-        self.turn_is_over = False  # only letters that are on the wire are still waited for
-        self._is_silent = True  # no answer so far, whatever it may be
         self._is_full = False  # the trouble is that there was no connection
         self._rest_until = self._told_at = float("-inf")
         self.domains = limits.Domains()
         self._suspects: list[tuple[Any, Result]] = []
-        # Broken connections in a row: the run whose letter each met, and why. Domains.
-        self._breaks: list[tuple[int, str]] = []
-        self._complaints: set[str] = set()
+        self._breaks: list[int] = []  # connections in a row: the run whose letter each met
+        self._complaints: set[str] = set()  # domains
         self.read()
 
     def read(self) -> None:
         """Read what all workers know of the server."""
         self.state = MailServer.objects.get_or_create(name=self.name)[0]
+
+    @property
+    def patience(self) -> float:
+        """Return seconds that a turn may last longer, to see whether the server is in trouble."""
+        return MORE_SECONDS if self._breaks else 0.0
 
     @property
     def is_probing(self) -> bool:
@@ -65,8 +68,9 @@ class Health:
         elif outcome is Outcome.SLOW:
             result = self._complaint(letter, result)
         elif outcome in (Outcome.UNSENT, Outcome.DOUBT) and not self.gave_up:
-            self._breaks.append((hold.chunk.attempt_id, result.text))
-            self._look_at_breaks()
+            self._breaks.append(hold.chunk.attempt_id)
+            if len(self._breaks) >= TROUBLE:
+                self.trouble = result.text
         elif outcome in (Outcome.TROUBLE, Outcome.FULL):
             self.trouble, self._is_full = result.text, outcome is Outcome.FULL
             self._breaks.clear()
@@ -74,35 +78,22 @@ class Health:
             hold.refused(letter, result)
         if outcome in (Outcome.ACCEPTED, Outcome.LATER, Outcome.NEVER):
             self._is_well()
-        if outcome not in (Outcome.UNSENT, Outcome.DOUBT, Outcome.RETURNED):
-            self._is_silent = False
         # One such answer says little: the next ones show whether it was the server's trouble.
         is_suspect = outcome in (Outcome.UNSENT, Outcome.REFUSED)
         (self._suspects if is_suspect else hold.results).append((letter, result))
 
     def settle(self, hold: Any) -> None:
         """Decide on a hold's letters that may have met trouble; no further answer comes."""
-        self._look_at_breaks()
         self._settle(lambda sent, _cause: sent.hold is hold)
-
-    @property
-    def _is_broken(self) -> bool:
-        """Return whether the breaks are trouble: several in a row, or all that a turn brought.
-
-        A silent server may let a turn of few connections end before several are broken.
-        """
-        return len(self._breaks) >= (1 if self.turn_is_over and self._is_silent else TROUBLE)
-
-    def _look_at_breaks(self) -> None:
-        if self._is_broken:
-            self.trouble = self._breaks[-1][1]
 
     def _settle(self, is_meant: Callable[[Any, Outcome], bool]) -> None:
         """Decide on suspects: was it trouble, or shall they be tried later?"""
+        # A server that goes down with this worker breaks connections as well; nobody is to blame.
+        in_trouble = bool(self.trouble) or self.gave_up
         suspects, self._suspects = self._suspects, []
         for letter, result in suspects:
             if is_meant(letter, result.outcome):
-                letter.hold.decide(letter, result, in_trouble=bool(self.trouble))
+                letter.hold.decide(letter, result, in_trouble=in_trouble)
             else:
                 self._suspects.append((letter, result))
 
@@ -123,7 +114,7 @@ class Health:
             self.trouble, self._is_full = "", False
             return ""
         words, self.trouble, self._is_full = self.trouble, "", False
-        broken_by = {run for run, _words in self._breaks} if self._is_broken else ()
+        broken_by = set(self._breaks) if len(self._breaks) >= TROUBLE else ()
         self.state.report_trouble(words, timezone.now(), broken_by, worker=self.worker)
         self._breaks, self._complaints = [], set()
         return words

@@ -106,12 +106,11 @@ class Turn:
                 time.sleep(min(wait, FLUSH_SECONDS))
             else:
                 break
-        self.health.turn_is_over = not self.stopping()
         self._finish()
         runs.close_runs(timezone.now())
 
     def _is_over(self) -> bool:
-        return self.stopping() or time.monotonic() >= self.end
+        return self.stopping() or time.monotonic() >= self.end + self.health.patience
 
     def _look_around(self) -> None:
         clock, now = time.monotonic(), timezone.now()

@@ -121,15 +121,15 @@ class Pool:
             self.returned(letter) if is_meant(letter) else self.queue.append(letter)
 
     @property
-    def is_busy(self) -> bool:
-        """Return whether letters are on the wire."""
-        return any(session.letter for session in self.sessions.values())
+    def is_owed(self) -> bool:
+        """Return whether letters have begun to leave whose answers are not there."""
+        return any(session.stage == "body" for session in self.sessions.values())
 
     def hear_last_answers(self, seconds: float) -> None:
         """Wait so long for answers to letters on the wire, where no other may begin."""
         self.withdraw()
         end = time.monotonic() + seconds
-        while self.is_busy and time.monotonic() < end:
+        while self.is_owed and time.monotonic() < end:
             self.is_heard = True
             self.step(self.LOOK)
 

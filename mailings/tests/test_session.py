@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ from mailings.models import Chunk, MailServer
 from mailings.smtp.protocol import Server
 from mailings.tests import servers
 from mailings.tests.conftest import ledger_of, let_time_pass, make_due, only_run
-from mailings.tests.servers import HANG, ScriptedServer
+from mailings.tests.servers import CLOSE, HANG, ScriptedServer
 from mailings.tests.test_faults import certificates, context_for
 
 __all__ = ["certificates"]
@@ -377,6 +378,41 @@ class TestStop:
         dispatch.run_pass()
         assert only_run(due).status == "success"
         assert_each_got_one(server, 4)
+
+    def test_a_server_that_ends_with_the_worker(self, server, owner, settings, monkeypatch):
+        """As when a machine is shut down: connections that it closes use up nobody's tries."""
+        settings.SMTP_CONNECTIONS = 2
+        due = make_due(owner, 2)
+        asked, stop, heard, broken = (threading.Event() for _ in range(4))
+        not_taken = Transport.not_taken
+
+        def note(pool: Transport, *args: Any) -> None:
+            not_taken(pool, *args)
+            broken.set()
+
+        monkeypatch.setattr(Transport, "not_taken", note)
+
+        def stopping() -> bool:
+            if stop.is_set():
+                heard.set()
+            return stop.is_set()
+
+        def tell(stage: str, recipient: str) -> None:
+            if (stage, recipient) == ("body", "c0@example.com"):
+                asked.set()
+                assert broken.wait(30)
+            elif (stage, recipient) == ("rcpt", "c1@example.com"):
+                assert asked.wait(30)
+                stop.set()
+                assert heard.wait(30)
+
+        server.before = tell
+        server.fail("rcpt", CLOSE, to="c1@example.com")
+        summary = dispatch.run_pass(stopping=stopping)
+        assert (summary.accepted, summary.in_doubt, summary.deferred) == (1, 0, 0)
+        row = only_run(due).deliveries.get(email="c1@example.com")
+        assert (row.status, row.tries) == ("planned", 0)
+        assert MailServer.objects.get().trouble_since is None
 
     @pytest.mark.parametrize("stage", ["connect", "hello", "rcpt"])
     def test_a_server_that_never_answers_before(self, server, owner, settings, monkeypatch, stage):
