@@ -17,6 +17,7 @@ from urllib.parse import quote
 import pytest
 from django.core.cache import cache
 from django.core.handlers.wsgi import WSGIHandler, WSGIRequest, get_script_name
+from django.core.management import call_command
 from django.db import connection, transaction
 from django.http import HttpResponse
 from django.test import RequestFactory
@@ -700,6 +701,18 @@ class TestCdn:
             post.save_revision().publish()
         assert f"http://testserver/ru/blog/{quote('чай')}/" in purged
         assert "FAILED" not in caplog.text
+
+    def test_after_the_site_got_another_address(
+        self, purged, settings, django_capture_on_commit_callbacks
+    ):
+        post = make_post()
+        settings.SITE_URL = "http://news.example.com"
+        call_command("migrate", verbosity=0)
+        purged.clear()
+        with django_capture_on_commit_callbacks(execute=True):
+            post.save_revision().publish()
+        assert f"http://news.example.com{POST}" in purged
+        assert not [address for address in purged if "testserver" in address]
 
     def test_off_by_default(self):
         assert get_backends() == {}
