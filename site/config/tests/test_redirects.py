@@ -21,6 +21,7 @@ from home.tests.test_editors_work import edit
 
 pytestmark = pytest.mark.django_db
 
+IMPORT = "/admin/redirects/import/process/"
 OLD, NEW = "/blog/how-to-write/", "/blog/write/"
 
 
@@ -344,17 +345,23 @@ class TestWrittenByEditors:
         assert desk.post(f"{address}delete/").status_code == 302
         assert leads(browser, "/old.html") == 404
 
-    def test_editors_bring_a_list_of_them(self, browser, editor):
+    @pytest.mark.parametrize("storage", ["tmp_file", "cache"])
+    def test_editors_bring_a_list_of_them(self, browser, editor, settings, storage):
+        settings.WAGTAIL_REDIRECTS_FILE_STORAGE = storage
         desk = browser(editor)
         file = SimpleUploadedFile("old.csv", "from,to\n/старое,https://example.org/1\n".encode())
-        shown = desk.post("/admin/redirects/import/", {"import_file": file})
-        form = shown.context["form"]
+        form = desk.post("/admin/redirects/import/", {"import_file": file}).context["form"]
         fields = {name: form[name].value() for name in ("import_file_name", "input_format")}
-        chosen = {"from_index": "0", "to_index": "1", "permanent": "on", "site": ""}
-        assert (
-            desk.post("/admin/redirects/import/process/", {**fields, **chosen}).status_code == 302
-        )
+        fields |= {"from_index": "0", "to_index": "1", "permanent": "on", "site": ""}
+        other = {**fields, "input_format": "0"}
+        assert desk.post(IMPORT, other).url == "/admin/redirects/import/"
+        first, again = [desk.post(IMPORT, fields).url for _ in range(2)]
+        assert (first, again) == ("/admin/redirects/", "/admin/redirects/import/")
         assert leads(browser, "/старое/") == "https://example.org/1"
+
+    @pytest.mark.parametrize("form", [{}, {"import_file_name": "/etc/passwd", "input_format": "0"}])
+    def test_import_that_was_not_begun(self, browser, editor, form):
+        assert browser(editor).post(IMPORT, form).url == "/admin/redirects/import/"
 
     @pytest.mark.parametrize("person", ["owner", "manager"])
     def test_nobody_else_sees_or_makes_any(self, browser, request, person):
@@ -365,6 +372,7 @@ class TestWrittenByEditors:
             response = desk.get(f"/admin/redirects/{address}")
             assert response.status_code == 302, address
             assert "secret" not in response.text
+        assert desk.post(IMPORT, self.form()).status_code == 302
         desk.post("/admin/redirects/add/", self.form())
         desk.post(f"/admin/redirects/{redirect.pk}/", self.form())
         desk.post(f"/admin/redirects/{redirect.pk}/delete/")
