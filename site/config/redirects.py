@@ -122,8 +122,8 @@ def lead_on(request: HttpRequest) -> HttpResponse | None:
     address = request.get_full_path()
     # The whole address comes first: one of another system may tell pages apart by parameters.
     paths = [Redirect.normalise_path(part) for part in (address, address.partition("?")[0])]
-    redirect = find_redirect(request, paths)
-    target = redirect and find_target(redirect)
+    found = ((row, find_target(row)) for row in find_rows(request, paths))
+    redirect, target = next((pair for pair in found if pair[1]), (None, None))
     if not target or (is_here(request, target) and Redirect.normalise_path(target) in paths):
         return None
     query = request.META.get("QUERY_STRING")
@@ -133,12 +133,16 @@ def lead_on(request: HttpRequest) -> HttpResponse | None:
     return answer(target)
 
 
-def find_redirect(request: HttpRequest, paths: list[str]) -> Redirect | None:
-    """Return the first of these that leads anywhere; one for this site goes before one for all."""
+def find_rows(request: HttpRequest, paths: list[str]) -> list[Redirect]:
+    """Return the redirects from these addresses, best first.
+
+    What an editor wrote goes before what was written by itself, and for this site before for all.
+    """
     rows = Redirect.get_for_site(Site.find_for_request(request)).filter(old_path__in=paths)
-    order = {path: number for number, path in reversed(list(enumerate(paths)))}
-    found = sorted(rows, key=lambda row: (order[row.old_path], row.site_id is None))
-    return found[0] if found else None
+    return sorted(
+        rows,
+        key=lambda row: (paths.index(row.old_path), row.automatically_created, row.site_id is None),
+    )
 
 
 def find_target(redirect: Redirect) -> str | None:

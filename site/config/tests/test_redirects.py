@@ -390,6 +390,17 @@ class TestWrittenByEditors:
         Redirect.add_redirect("/old", "https://example.org/site", site=Site.objects.get())
         assert leads(browser, "/old/") == "https://example.org/site"
 
+    def test_one_of_an_editor_goes_before_one_written_by_itself(self, browser, renamed):
+        redirect = Redirect.add_redirect(OLD, "https://example.org/")
+        assert leads(browser, OLD) == "https://example.org/"
+        redirect.delete()
+        assert leads(browser, OLD) == NEW
+
+    def test_one_that_leads_nowhere_hides_no_other(self, browser, renamed):
+        Redirect.add_redirect(OLD, make_post("Other"))
+        BlogPage.objects.get(slug="other").unpublish()
+        assert leads(browser, OLD) == NEW
+
     def test_one_with_parameters_goes_before_one_without(self, browser):
         Redirect.add_redirect("/p.php", "https://example.org/all")
         Redirect.add_redirect("/p.php?b=2&a=1", "https://example.org/one")
