@@ -10,10 +10,12 @@ class HomeConfig(AppConfig):
     verbose_name = _("home")
 
     def ready(self) -> None:
-        from config import page_changes
+        from config import page_changes, redirects, site_roots
 
         from home import counting
 
         page_changes.watch()
+        redirects.watch()
         pre_migrate.connect(counting.remove_triggers, sender=self)
         post_migrate.connect(counting.install_triggers, sender=self)
+        post_migrate.connect(site_roots.follow_site_url, sender=self)

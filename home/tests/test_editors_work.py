@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.core import mail
+from django.core.management import call_command
 from django.urls import reverse
 from django.utils import timezone
 from django_q.models import Schedule
@@ -129,6 +130,18 @@ class TestApproval:
         assert self.decide(browser, other_editor, post, "approve", "Good.") in {200, 302}
         assert browser().get("/blog/tea/").status_code == 200
         assert WorkflowState.objects.get().status == "approved"
+
+    def test_letter_leads_to_the_post_at_the_address_of_the_site(
+        self, browser, editor, other_editor, settings
+    ):
+        """Also after SITE_URL has changed; the site learns of it by `migrate`."""
+        settings.SITE_URL = "https://news.example.com"
+        call_command("migrate", verbosity=0)
+        post = self.submit(browser, editor)
+        self.decide(browser, other_editor, post, "approve", "Good.")
+        [letter] = [one for one in mail.outbox if one.to == [editor.email]]
+        assert "https://news.example.com/blog/tea/" in letter.body
+        assert "testserver/blog/" not in letter.body
 
     def test_second_editor_sends_it_back_with_a_reason(self, browser, editor, other_editor):
         post = self.submit(browser, editor)

@@ -117,21 +117,21 @@ def purge_where_it_was(
     """
     if settings.FRONTEND_CACHE:
         above = parent_page_before.get_ancestors(inclusive=True)
-        purge([address_at(instance, url_path_before), *addresses_above(instance, above)])
+        purge([at_place(instance, url_path_before).url, *addresses_above(instance, above)])
     purge_around(instance)
 
 
 def purge_old_slug(instance: Page, instance_before: Page, **signal: Any) -> None:
     if settings.FRONTEND_CACHE:
-        purge([address_at(instance, instance_before.url_path)])
+        purge([at_place(instance, instance_before.url_path).url])
     purge_around(instance)
 
 
-def address_at(page: Page, url_path: str) -> str | None:
-    """Return the address that a page has, or had, at a place in the tree."""
+def at_place(page: Page, url_path: str) -> Page:
+    """Return a page as it is, or was, at a place in the tree, to be asked for its address."""
     there = copy(page)
     there.url_path = url_path
-    return there.url
+    return there
 
 
 def addresses_above(page: Page, above: PageQuerySet) -> Iterator[str]:

@@ -40,6 +40,7 @@ INSTALLED_APPS = [
     "home",
     "config.apps.CustomUsersAppConfig",
     "wagtail.contrib.frontend_cache",
+    "wagtail.contrib.redirects",
     "wagtail.contrib.routable_page",
     "wagtail.contrib.simple_translation",
     "wagtail.contrib.typed_table_block",
@@ -86,6 +87,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "mailings.middleware.WorkspaceMiddleware",
+    "config.redirects.RedirectMiddleware",
 ]
 
 ROOT_URLCONF = "config.urls"
@@ -293,6 +295,10 @@ WAGTAILADMIN_PERMITTED_LANGUAGES = LANGUAGES
 WAGTAIL_GRAVATAR_PROVIDER_URL = None
 WAGTAIL_ENABLE_UPDATE_CHECK = False
 WAGTAIL_ENABLE_WHATS_NEW_BANNER = False
+# config/redirects.py does so.
+WAGTAILREDIRECTS_AUTO_CREATE = False
+# Between the two steps of an import; with Redis they may meet two hosts.
+WAGTAIL_REDIRECTS_FILE_STORAGE = "cache" if REDIS_URL else "tmp_file"
 WAGTAILDOCS_SERVE_METHOD = "serve_view"
 # What offices write, and nothing that a browser runs.
 WAGTAILDOCS_EXTENSIONS = [

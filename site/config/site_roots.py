@@ -7,6 +7,11 @@ to None.
 
 from __future__ import annotations
 
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.apps import apps as all_apps
+from django.apps.registry import Apps
 from django.conf import settings
 from django.core.cache import cache
 from django.db import connection
@@ -74,3 +79,25 @@ def read() -> list[SiteRootPath]:
             SiteRootPath(pk, path, Site(hostname=hostname, port=port).root_url, language)
             for pk, path, hostname, port, language in cursor.fetchall()
         ]
+
+
+# --- Their address ----------------------------------------------------------------------------
+
+
+def follow_site_url(using: str, apps: Apps = all_apps, **signal: Any) -> None:
+    """Give the only site the address of the settings (SITE_URL), after every `migrate`.
+
+    Wagtail builds whole addresses of it: in letters to editors, for previews and for a CDN to
+    purge. Where there are several sites, somebody has said which is where.
+    """
+    address = urlsplit(settings.SITE_URL)
+    port = address.port or (443 if address.scheme == "https" else 80)
+    try:
+        sites = apps.get_model("wagtailcore", "Site").objects.using(using)
+    except LookupError:
+        return  # Taken back to before there was any.
+    if sites.count() == 1 and sites.exclude(hostname=address.hostname, port=port).update(
+        hostname=address.hostname, port=port
+    ):
+        forget()
+        get_generation().change()

@@ -7,11 +7,13 @@ from contextlib import contextmanager
 
 import pytest
 from django.core.cache import cache
-from wagtail.models import Site
+from django.core.management import call_command
+from wagtail.models import Page, Site
 from wagtail.models.sites import SITE_ROOT_PATHS_CACHE_KEY, SITE_ROOT_PATHS_CACHE_VERSION
 
 from blog.tests.posts import make_post
 from config import site_roots
+from config.generations import get_generation
 from home.models import HomePage
 
 pytestmark = pytest.mark.django_db
@@ -99,3 +101,50 @@ def test_nothing_is_forgotten_without_a_change():
         assert cache.get(**PLACE) == []
     site_roots.keep_up("another")
     assert cache.get(**PLACE) is None
+
+
+class TestAddressOfTheSite:
+    """SITE_URL of a later day: whole addresses that Wagtail builds follow it after `migrate`."""
+
+    @pytest.fixture(autouse=True)
+    def new_address(self, settings):
+        settings.SITE_URL = "https://news.example.com:443"
+
+    def full_url(self) -> str | None:
+        return Page.objects.get(slug="tea").full_url
+
+    def test_the_only_site_gets_it(self):
+        """Wagtail puts such addresses into letters to editors, previews and what a CDN is told."""
+        make_post("Tea", slug="tea")
+        assert self.full_url() == "http://testserver/blog/tea/"
+        call_command("migrate", verbosity=0)
+        assert self.full_url() == "https://news.example.com/blog/tea/"
+
+    def test_running_processes_notice(self):
+        before = get_generation().read()
+        call_command("migrate", verbosity=0)
+        assert get_generation().read() != before
+
+    def test_nothing_changes_twice(self):
+        call_command("migrate", verbosity=0)
+        before = get_generation().read()
+        call_command("migrate", verbosity=0)
+        assert get_generation().read() == before
+
+    def test_another_port_or_none(self, settings):
+        for address, found in {
+            "http://127.0.0.1:8000": ("127.0.0.1", 8000),
+            "http://news.example.com/": ("news.example.com", 80),
+            "https://news.example.com": ("news.example.com", 443),
+        }.items():
+            settings.SITE_URL = address
+            call_command("migrate", verbosity=0)
+            site = Site.objects.get()
+            assert (site.hostname, site.port) == found
+
+    def test_several_sites_stay_as_they_are(self):
+        home = Site.objects.get().root_page
+        Site.objects.create(hostname="b.example", port=80, root_page=home)
+        before = list(Site.objects.values())
+        call_command("migrate", verbosity=0)
+        assert list(Site.objects.values()) == before
