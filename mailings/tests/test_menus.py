@@ -42,7 +42,7 @@ class TestSidebar:
         assert menu(browser(manager)) == names
 
     def test_editor(self, browser, editor):
-        names = ["explorer", "blog", "images", "documents", "reports", "help", "search"]
+        names = ["explorer", "blog", "images", "documents", "reports", "settings", "help", "search"]
         assert menu(browser(editor)) == names
 
     def test_administrator(self, browser, administrator):
