@@ -324,6 +324,23 @@ class TestWithdrawn:
         assert {result.outcome for _letter, result in returned} == {Outcome.RETURNED}
 
 
+class Stop:
+    """What a pass asks whether it shall stop."""
+
+    def __init__(self) -> None:
+        self._is_wanted, self._is_heard = threading.Event(), threading.Event()
+
+    def __call__(self) -> bool:
+        if self._is_wanted.is_set():
+            self._is_heard.set()
+        return self._is_wanted.is_set()
+
+    def tell(self) -> None:
+        """Return when the pass knows that it shall."""
+        self._is_wanted.set()
+        assert self._is_heard.wait(30)
+
+
 class TestStop:
     """SIGTERM: a worker ends soon, whatever the server does."""
 
@@ -356,20 +373,14 @@ class TestStop:
         """Its answer might come too late, and it would be in doubt for nothing."""
         settings.SMTP_CONNECTIONS = 1
         due = make_due(owner, 4)
-        stop, heard = threading.Event(), threading.Event()
-
-        def stopping() -> bool:
-            if stop.is_set():
-                heard.set()
-            return stop.is_set()
+        stop = Stop()
 
         def tell(stage: str, recipient: str) -> None:
             if (stage, recipient) == ("data", "c1@example.com"):
-                stop.set()
-                assert heard.wait(30)
+                stop.tell()
 
         server.before = tell
-        summary = dispatch.run_pass(stopping=stopping)
+        summary = dispatch.run_pass(stopping=stop)
         assert (summary.accepted, summary.in_doubt) == (1, 0)
         assert server.recipients() == ["c0@example.com"]
         assert Counter(ledger_of(due).values()) == {"accepted": 1, "planned": 3}
@@ -383,7 +394,7 @@ class TestStop:
         """As when a machine is shut down: connections that it closes use up nobody's tries."""
         settings.SMTP_CONNECTIONS = 2
         due = make_due(owner, 2)
-        asked, stop, heard, broken = (threading.Event() for _ in range(4))
+        asked, broken, stop = threading.Event(), threading.Event(), Stop()
         not_taken = Transport.not_taken
 
         def note(pool: Transport, *args: Any) -> None:
@@ -392,23 +403,17 @@ class TestStop:
 
         monkeypatch.setattr(Transport, "not_taken", note)
 
-        def stopping() -> bool:
-            if stop.is_set():
-                heard.set()
-            return stop.is_set()
-
         def tell(stage: str, recipient: str) -> None:
             if (stage, recipient) == ("body", "c0@example.com"):
                 asked.set()
                 assert broken.wait(30)
             elif (stage, recipient) == ("rcpt", "c1@example.com"):
                 assert asked.wait(30)
-                stop.set()
-                assert heard.wait(30)
+                stop.tell()
 
         server.before = tell
         server.fail("rcpt", CLOSE, to="c1@example.com")
-        summary = dispatch.run_pass(stopping=stopping)
+        summary = dispatch.run_pass(stopping=stop)
         assert (summary.accepted, summary.in_doubt, summary.deferred) == (1, 0, 0)
         row = only_run(due).deliveries.get(email="c1@example.com")
         assert (row.status, row.tries) == ("planned", 0)
